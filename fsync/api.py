@@ -1,0 +1,274 @@
+"""The Python API: what ``import fsync`` offers, each function also as a coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fsync.address import parse
+from fsync.ends import Ends, opened, parse_pair
+from fsync.errors import FsyncError, SyncError
+from fsync.options import Options, options_from
+from fsync.report import Listener, SyncResult
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+Progress = bool | Callable[[dict[str, Any]], None]
+StorageOptions = Mapping[str, Any] | None
+
+
+def resolve(address: Any, **storage_options: Any) -> tuple[str, dict[str, Any]]:
+    """Normalise an address into an fsspec URL without secrets and its storage options.
+
+    The pair is ready for ``pandas.read_parquet(url, storage_options=options)``. Raises AddressError.
+    """
+    parsed = parse(address, options=storage_options)
+    return parsed.url, dict(parsed.storage_options)
+
+
+def sync(
+    src: Any,
+    dst: Any,
+    *,
+    storage_options: StorageOptions = None,
+    src_storage_options: StorageOptions = None,
+    dst_storage_options: StorageOptions = None,
+    progress: Progress = False,
+    raise_on_error: bool = True,
+    **options: Any,
+) -> SyncResult:
+    """Make DST hold what SRC holds and return what was done.
+
+    Addresses are texts, paths, UPaths or ``(fs, path)`` pairs. ``storage_options`` applies to the remote end, or to
+    both when both have one protocol. ``progress``: True for a display on stderr, or a callable that gets the events
+    of ``--json``. Options carry the flags' names with underscores; ``include`` and ``exclude`` count in the order
+    given. Raises UsageError before anything is touched, ListingError, SafetyStop, and SyncError (with the result)
+    where objects failed; with ``raise_on_error=False`` all but UsageError come back as the result's ``exit_code``.
+    """
+    call = _Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
+    with _listening(progress) as listener:
+        return _finished(lambda: run(call.sync(listener, keep_rows=True)), raise_on_error)
+
+
+async def async_sync(src: Any, dst: Any, *, raise_on_error: bool = True, **arguments: Any) -> SyncResult:
+    """Do what :func:`sync` does, awaited on any running loop; the arguments are the same."""
+    return await asyncio.to_thread(sync, src, dst, raise_on_error=raise_on_error, **arguments)
+
+
+def plan(
+    src: Any,
+    dst: Any,
+    *,
+    storage_options: StorageOptions = None,
+    src_storage_options: StorageOptions = None,
+    dst_storage_options: StorageOptions = None,
+    **options: Any,
+) -> pa.RecordBatchReader:
+    """Return what a sync would do as a reader of Arrow record batches (``.read_all()`` for a table).
+
+    Columns: key (binary), action, reason, kind, then size, times and digests of both sides. Copies come in key order,
+    deletions after them. Errors are raised where the reader meets them; nothing is ever touched.
+    """
+    import pyarrow as pa
+
+    from fsync.schema import PLAN_WORDS, in_words
+
+    call = _Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
+    batches = pumped(call.plan())
+    return pa.RecordBatchReader.from_batches(PLAN_WORDS, (in_words(batch) for batch in batches))
+
+
+async def async_plan(src: Any, dst: Any, **arguments: Any) -> pa.Table:
+    """Return what :func:`plan` reads, as one table."""
+    return await asyncio.to_thread(lambda: plan(src, dst, **arguments).read_all())
+
+
+def ls(address: Any, *, storage_options: StorageOptions = None, **options: Any) -> pa.Table:
+    """Return the entries below an address as a table, seen through the same rules as a sync sees them.
+
+    Columns: key (binary, relative to the address), kind, size, mtime, changed, etag, digest, link, mode, owner, group.
+    Raises UsageError, ListingError.
+    """
+    import pyarrow as pa
+
+    from fsync.schema import PAGE_WORDS, page_in_words
+
+    listing = pumped(list_pages(address, options_from(options, verb="ls"), storage_options))
+    return pa.Table.from_batches([page_in_words(page) for page in listing], PAGE_WORDS)
+
+
+async def async_ls(address: Any, **arguments: Any) -> pa.Table:
+    """Return what :func:`ls` returns, awaited."""
+    return await asyncio.to_thread(lambda: ls(address, **arguments))
+
+
+class _Call:
+    """One checked call of :func:`sync` or :func:`plan`."""
+
+    def __init__(
+        self,
+        src: Any,
+        dst: Any,
+        both: StorageOptions,
+        of_src: StorageOptions,
+        of_dst: StorageOptions,
+        options: Mapping[str, Any],
+        *,
+        verb: str,
+    ) -> None:
+        self.options = options_from(options, verb=verb)
+        src_options, dst_options = _shared(src, dst, both, of_src, of_dst)
+        self.src, self.dst = parse_pair(src, dst, self.options, src_options, dst_options)
+
+    async def sync(self, listener: Listener | None, *, keep_rows: bool) -> SyncResult:
+        """Run the sync, or its plan alone where the call is a dry run."""
+        from fsync import pipeline
+
+        async with opened(self.src, self.dst, self.options, listener, keep_rows=keep_rows) as ends:
+            if self.options.dry:
+                return await _dry(ends)
+            return await pipeline.sync(ends)
+
+    async def plan(self) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the plan."""
+        from fsync import pipeline
+
+        async with opened(self.src, self.dst, self.options, None) as ends:
+            async for batch in pipeline.plan(ends):
+                yield batch
+
+
+async def _dry(ends: Ends) -> SyncResult:
+    from fsync import pipeline
+    from fsync.executor import keep_plan
+
+    found = 0
+    try:
+        async for batch in pipeline.plan(ends):
+            found += batch.num_rows
+            keep_plan(batch, ends.report)
+    except FsyncError as error:
+        error.result = ends.report.result(complete=False, exit_code=error.exit_code)
+        raise
+    return ends.report.result(complete=True, exit_code=5 if found and ends.options.exit_code else 0)
+
+
+async def list_pages(address: Any, options: Options, storage_options: StorageOptions = None) -> AsyncIterator[pa.RecordBatch]:
+    """Yield the pages of one address through its rules and ``--limit``."""
+    from fsync.ends import opened_one
+
+    parsed = parse(address, options={**(storage_options or {}), **options.src_option})
+    async with opened_one(parsed, options) as listing:
+        left = options.limit
+        async for page in listing.pages():
+            yield page if left < 0 else page.slice(0, left)
+            if left >= 0:
+                left -= min(left, page.num_rows)
+                if not left:
+                    return
+
+
+def _shared(
+    src: Any, dst: Any, both: StorageOptions, of_src: StorageOptions, of_dst: StorageOptions
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the storage options of each end; TypeError where it is not clear which end is meant."""
+    src_options, dst_options = dict(of_src or {}), dict(of_dst or {})
+    if not both:
+        return src_options, dst_options
+    ends = [(parse(src), src_options), (parse(dst), dst_options)]
+    remote = [end for end in ends if end[0].family != "local"]
+    if len(remote) == 2 and remote[0][0].protocol != remote[1][0].protocol:
+        raise TypeError(
+            "storage_options is for one remote end, or for two of one protocol: "
+            "give src_storage_options and dst_storage_options instead"
+        )
+    for _, options in remote:
+        for name, value in both.items():
+            options.setdefault(name, value)
+    return src_options, dst_options
+
+
+def _finished(work: Callable[[], SyncResult], raise_on_error: bool) -> SyncResult:
+    try:
+        result = work()
+    except FsyncError as error:
+        if raise_on_error or error.result is None:
+            raise
+        return error.result
+    if raise_on_error and result.failed:
+        first = f"; the first: {result.failures[0]}" if result.failures else ""
+        raise SyncError(f"{result.failed} entries could not be handled{first}", result)
+    return result
+
+
+# from a thread onto fsspec's loop and back ------------------------------------------------------------------------
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on fsspec's own loop, to which every asynchronous storage's sessions belong, and wait for it.
+
+    Interrupted by a signal, the coroutine is cancelled and its cleaning up is waited for before the interruption goes on.
+    """
+    import fsspec.asyn
+
+    loop = fsspec.asyn.get_loop()
+    if fsspec.asyn.iothread[0] is threading.current_thread():
+        work.close()
+        raise RuntimeError("fsync.sync() was called on fsspec's own loop: await fsync.async_sync() there")
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return future.result()
+    except concurrent.futures.CancelledError:
+        raise RuntimeError("the run was cancelled") from None
+    except BaseException:
+        if not future.done():
+            future.cancel()
+            _wait_for_end(future)
+        raise
+
+
+def _wait_for_end(future: concurrent.futures.Future[Any], grace: float = 15.0) -> None:
+    ended = threading.Event()
+    future.add_done_callback(lambda _: ended.set())
+    ended.wait(grace)
+
+
+def pumped(batches: AsyncIterator[T]) -> Iterator[T]:
+    """Yield from an asynchronous iterator that lives on fsspec's loop."""
+
+    async def following() -> tuple[bool, T | None]:
+        try:
+            return True, await anext(batches)
+        except StopAsyncIteration:
+            return False, None
+
+    async def close() -> None:
+        await batches.aclose()  # type: ignore[attr-defined]
+
+    try:
+        while True:
+            more, batch = run(following())
+            if not more:
+                return
+            yield batch  # type: ignore[misc]
+    finally:
+        run(close())
+
+
+@contextmanager
+def _listening(progress: Progress) -> Iterator[Listener | None]:
+    """Give the listener that ``progress`` asks for."""
+    if progress is True:
+        from fsync.display import Display
+
+        with Display() as display:
+            yield display.listen
+    else:
+        yield progress if callable(progress) else None
+

@@ -1,0 +1,211 @@
+"""Deletions: set aside while the run goes on, judged when it has ended well, released last.
+
+An *extra* is a destination entry that no source entry matched. Between the listing and the removal stand, in this
+order: the keys that the source protects, the keys this run has planned to write, the limits the user gave, and at the
+very end one question to the source for each single key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fsync.errors import SafetyStop, printable
+from fsync.options import Options
+from fsync.pacing import describe
+from fsync.schema import PAGE, PLAN, Action, Kind, Reason
+from fsync.spool import Spool
+from fsync.storage.base import Entry, Storage
+from fsync.transfer.batch import Outcome, Status, copy_one, entries_of
+
+#: extras judged together
+_CHUNK = 100_000
+#: extras confirmed, kept and removed together
+_BATCH = 1000
+
+
+@dataclass(slots=True)
+class Withheld:
+    """Why extras stayed: protected by the source, or being names that this run writes itself."""
+
+    protected: int = 0
+    planned: int = 0
+
+
+class Extras:
+    """The destination entries that no source entry matched, until it is known what becomes of them.
+
+    ``protect`` takes keys that exist at the source without being copied: nothing at or below them is removed.
+    ``planned`` holds the keys that this run writes.
+    """
+
+    def __init__(self, *, spill_dir: str | None) -> None:
+        self._spill_dir = spill_dir
+        self._protected: set[bytes] = set()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the extras, because the listing that made them was not in order; protections stay."""
+        self._rows = Spool(PAGE, directory=self._spill_dir)
+        self._doomed = Spool(PLAN, directory=self._spill_dir)
+        self.withheld = Withheld()
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Set aside destination rows; special files and markers are never removed."""
+        removable = pc.is_in(rows.column("kind"), pa.array([int(Kind.FILE), int(Kind.LINK)], pa.int8()))
+        self._rows.append(rows.filter(removable))
+
+    def protect(self, keys: list[bytes]) -> None:
+        """Protect keys and everything below them."""
+        self._protected.update(key.rstrip(b"/") for key in keys)
+
+    @property
+    def count(self) -> int:
+        """Return how many entries are set aside."""
+        return self._rows.rows
+
+    @property
+    def doomed(self) -> Spool:
+        """The entries that may go, after :meth:`judge`, as PLAN rows."""
+        return self._doomed
+
+    def judge(self, planned: Spool) -> None:
+        """Decide which extras may go: those that neither the source protects nor this run writes.
+
+        Names are compared as a file system might fold them (case, Unicode normal form), so that a destination which
+        lists a name otherwise than it was written does not lose it.
+        """
+        for batch in self._rows:
+            for start in range(0, batch.num_rows, _CHUNK):
+                chunk = batch.slice(start, _CHUNK)
+                free = pa.array([not self._is_protected(key) for key in chunk.column("key").to_pylist()], pa.bool_())
+                self.withheld.protected += chunk.num_rows - (pc.sum(free).as_py() or 0)
+                chunk = chunk.filter(free)
+                written = _written(chunk, planned)
+                self.withheld.planned += pc.sum(written).as_py() or 0
+                self._doomed.append(_deletions(chunk.filter(pc.invert(written))))
+
+    def _is_protected(self, key: bytes) -> bool:
+        if not self._protected:
+            return False
+        if key in self._protected:
+            return True
+        end = key.find(b"/")
+        while end >= 0:
+            if key[:end] in self._protected:
+                return True
+            end = key.find(b"/", end + 1)
+        return False
+
+
+def _written(chunk: pa.RecordBatch, planned: Spool) -> pa.BooleanArray:
+    mine = _folded(chunk.column("key"))
+    written = pa.repeat(pa.scalar(False), chunk.num_rows)
+    for batch in planned:
+        written = pc.or_(written, pc.is_in(mine, _folded(batch.column("key"))))
+    return written
+
+
+def _folded(keys: pa.BinaryArray) -> pa.Array:
+    try:
+        return pc.utf8_lower(pc.utf8_normalize(keys.cast(pa.string()), form="NFC"))
+    except pa.ArrowInvalid:
+        texts = (key.decode("utf-8", "backslashreplace") for key in keys.to_pylist())
+        return pc.utf8_lower(pc.utf8_normalize(pa.array(texts, pa.string()), form="NFC"))
+
+
+def _deletions(rows: pa.RecordBatch) -> pa.RecordBatch:
+    length = rows.num_rows
+    columns = {
+        "key": rows.column("key"),
+        "action": pa.repeat(pa.scalar(int(Action.DELETE), pa.int8()), length),
+        "reason": pa.repeat(pa.scalar(int(Reason.EXTRA), pa.int8()), length),
+        **{"dst_" + name: rows.column(name) for name in ("kind", "size", "mtime", "etag", "digest")},
+    }
+    return pa.RecordBatch.from_arrays([columns.get(field.name, pa.nulls(length, field.type)) for field in PLAN], schema=PLAN)
+
+
+def check_limits(
+    deletions: int, *, destination_rows: int, considered: int, options: Options, strange: bytes | None
+) -> None:
+    """Raise SafetyStop if the run may not delete that much.
+
+    ``considered`` counts the source entries left after all rules; ``strange`` is, in prefix mode, the top-level name
+    of an extra that the source does not have.
+    """
+    if not considered and not options.allow_empty_source:
+        raise SafetyStop(
+            "nothing was deleted: no source entry is left after all rules, so everything at the destination would go; "
+            "if that is meant, add --allow-empty-source"
+        )
+    if options.max_delete is not None and not options.max_delete.allows(deletions, destination_rows):
+        raise SafetyStop(
+            f"nothing was deleted: {deletions} of {destination_rows} destination entries would go, "
+            f"more than --max-delete {options.max_delete}"
+        )
+    if strange is not None and not options.delete_prefix:
+        raise SafetyStop(
+            f"nothing was deleted: the addresses are prefixes, and {printable(strange)} matches only at the "
+            "destination; end both addresses with / if directories are meant, else add --delete-prefix"
+        )
+
+
+def strange_name(doomed: Spool, source_names: set[bytes]) -> bytes | None:
+    """Return the first top-level name of the doomed entries that the source does not have, None if it has all."""
+    for batch in doomed:
+        for key in batch.column("key").to_pylist():
+            name = top_name(key)
+            if name not in source_names:
+                return name
+    return None
+
+
+def top_name(key: bytes) -> bytes:
+    """Return the first component of a key."""
+    return key.partition(b"/")[0]
+
+
+async def release(
+    source: Storage, destination: Storage, backup: Storage | None, doomed: Spool
+) -> AsyncIterator[tuple[pa.RecordBatch, list[Outcome]]]:
+    """Remove the doomed entries batch by batch; yield each batch with its outcomes.
+
+    Each key is asked for at the source once more: one that stands there after all, or about which the source cannot
+    be asked, is left alone and fails. With ``backup`` an entry is removed only after it was copied there.
+    """
+    for batch in _batches(doomed):
+        entries = entries_of(batch, "dst_")
+        outcomes = list(await asyncio.gather(*(_clear(source, destination, backup, entry) for entry in entries)))
+        wanted = [position for position, outcome in enumerate(outcomes) if outcome is None]
+        errors = await destination.delete([entries[position] for position in wanted])
+        for position, error in zip(wanted, errors, strict=True):
+            key = entries[position].key
+            outcomes[position] = (
+                Outcome(key, Status.DONE) if error is None else Outcome(key, Status.FAILED, error=describe(error))
+            )
+        yield batch, [outcome for outcome in outcomes if outcome is not None]
+
+
+def _batches(spool: Spool) -> Iterator[pa.RecordBatch]:
+    for batch in spool:
+        for start in range(0, batch.num_rows, _BATCH):
+            yield batch.slice(start, _BATCH)
+
+
+async def _clear(source: Storage, destination: Storage, backup: Storage | None, entry: Entry) -> Outcome | None:
+    """Return None if an entry may be removed now, else what stands against it."""
+    try:
+        async with source.running.slots:
+            if await source.exists(entry.key):
+                return Outcome(entry.key, Status.FAILED, error="not deleted: the source has it, though it was not listed")
+    except Exception as error:
+        return Outcome(entry.key, Status.FAILED, error=f"not deleted: the source could not be asked: {describe(error)}")
+    if backup is not None:
+        kept = await copy_one(destination, backup, entry)
+        if kept.status is not Status.DONE:
+            return Outcome(entry.key, Status.FAILED, error=f"not deleted: no backup of it could be made: {kept.error}")
+    return None

@@ -1,0 +1,241 @@
+"""The two ends of a run, opened, and everything the steps of the run share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsync.address import Address, parse
+from fsync.deletion import Extras
+from fsync.diff import Comparison, Times, comparison_for
+from fsync.errors import AddressError, OptionError, Redactor, SourceNotFound
+from fsync.executor import Planned
+from fsync.filters import Rules
+from fsync.listing import Listing
+from fsync.options import Options
+from fsync.pacing import Pacing
+from fsync.pairing import check_pair, reconcile
+from fsync.report import Listener, Report
+from fsync.schema import PLAN, RESULT_WORDS
+from fsync.spool import Spool
+from fsync.storage import open_storage
+from fsync.storage.base import Presence, Running, Storage
+from fsync.traits import KeyOrder
+
+
+@dataclass
+class Ends:
+    """Both ends of one run and what its steps hand to each other.
+
+    ``sorted_sides`` names the sides (``source``, ``destination``) whose listings go through the external sort;
+    ``source_names`` holds, in prefix mode, the top-level names of the source.
+    """
+
+    source: Storage
+    destination: Storage
+    backup: Storage | None
+    options: Options
+    rules: Rules
+    report: Report
+    comparison: Comparison
+    source_missing: bool = False
+    extras: Extras = field(init=False)
+    planned: Planned = field(init=False)
+    source_names: set[bytes] = field(default_factory=set)
+    sorted_sides: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.extras = Extras(spill_dir=self.options.spill_dir)
+        self.planned = Planned(spill_dir=self.options.spill_dir)
+        options = self.options
+        if self.destination.traits.key_order is KeyOrder.CHECKED and (
+            options.update or options.ignore_existing or options.existing or options.backup_dir is not None
+        ):
+            # an entry overlooked for a while must not be overwritten under these options
+            self.sorted_sides.add("destination")
+        if options.limit >= 0:
+            # "the first N" means nothing in a listing that may still turn out not to be in order
+            self.sorted_sides.update(
+                side for side in ("source", "destination") if self.side(side).traits.key_order is KeyOrder.CHECKED
+            )
+
+    def side(self, name: str) -> Storage:
+        """Return the storage of ``source`` or ``destination``."""
+        return self.source if name == "source" else self.destination
+
+    @property
+    def may_restart(self) -> bool:
+        """Tell whether a listing may turn out to need the external sort after copies were planned."""
+        return any(
+            self.side(name).traits.key_order is KeyOrder.CHECKED and name not in self.sorted_sides
+            for name in ("source", "destination")
+        )
+
+    def spool_of_plans(self) -> Spool:
+        """Return an empty spool for PLAN batches."""
+        return Spool(PLAN, directory=self.options.spill_dir)
+
+    async def prepare(self) -> None:
+        """Make the destination's directory, and open the account of single results."""
+        await self.destination.prepare_destination()
+        if self.backup is not None:
+            await self.backup.prepare_destination()
+
+    def restart(self) -> None:
+        """Forget what a listing that was out of order has led to, except for what was planned."""
+        self.extras.clear()
+        self.planned.restart()
+        self.report.restart()
+        self.source_names.clear()
+
+
+def parse_pair(
+    src: Any, dst: Any, options: Options, src_options: dict[str, Any], dst_options: dict[str, Any]
+) -> tuple[Address, Address]:
+    """Read both addresses; raises AddressError, also for two that overlap as they are written."""
+    source = parse(src, options={**src_options, **options.src_option})
+    destination = parse(dst, options={**dst_options, **options.dst_option})
+    if destination.family == "http":
+        raise AddressError(f"{destination.given}: a web server can be a source only")
+    if source.is_directory == destination.is_directory:
+        check_pair(source, destination)
+    return source, destination
+
+
+@asynccontextmanager
+async def opened(
+    src: Address, dst: Address, options: Options, listener: Listener | None, *, keep_rows: bool = False
+) -> AsyncIterator[Ends]:
+    """Open both ends, settle their spelling, refuse what overlaps, and close them at the end.
+
+    Must run on the loop that the storages' sessions belong to. Raises UsageError before anything is touched,
+    ListingError where an end is missing or refuses access.
+    """
+    rules = Rules.parse(options.rules, full_path=options.match_full_path)
+    _check_spill_dir(options.spill_dir)
+    backup_address = None if options.backup_dir is None else parse(options.backup_dir, options=_backup_options(dst, options))
+    secrets = [*src.secrets, *dst.secrets, *(backup_address.secrets if backup_address else ())]
+    redact = Redactor(secrets)
+    report = Report(listener, redact, dry=options.dry)
+    running = Running(
+        threads=options.threads, timeout=options.timeout, memory=options.memory, pacing=Pacing(retries=options.retries)
+    )
+    storages: list[Storage] = []
+    try:
+        for address in (src, dst, *([backup_address] if backup_address else [])):
+            storages.append(await open_storage(address, running))
+        source, destination, *others = storages
+        found = await source.probe()
+        there = await destination.probe()
+        source, destination = await _reconciled(source, destination, found, there)
+        backup = _backup_at(others[0], source, destination) if others else None
+        if found is Presence.NOTHING and source.address.is_directory and not options.allow_empty_source:
+            raise SourceNotFound(
+                f"{source.address.given} does not exist; if an empty source is meant, add --allow-empty-source"
+            )
+        comparison = comparison_for(source.traits, destination.traits, options, source.clock(), destination.clock())
+        ends = Ends(
+            source, destination, backup, options, rules, report, comparison,
+            source_missing=found is Presence.NOTHING and source.address.is_directory,
+        )  # fmt: skip
+        if keep_rows:
+            report.rows = Spool(RESULT_WORDS, directory=options.spill_dir)
+        report.emit(
+            "start", source=source.address.given, destination=destination.address.given, rule=comparison.words()
+        )
+        if comparison.times is Times.NONE and not (options.size_only or options.checksum or options.force_update):
+            report.notice("entries are compared by size alone: one of the storages tells no modification times")
+        yield ends
+    finally:
+        for storage in storages:
+            await storage.close()
+        running.shutdown()
+
+
+@asynccontextmanager
+async def opened_one(address: Address, options: Options) -> AsyncIterator[Listing]:
+    """Open one address to be listed through the key rules."""
+    rules = Rules.parse(options.rules, full_path=options.match_full_path)
+    _check_spill_dir(options.spill_dir)
+    running = Running(
+        threads=options.threads, timeout=options.timeout, memory=options.memory, pacing=Pacing(retries=options.retries)
+    )
+    storage = await open_storage(address, running)
+    try:
+        found = await storage.probe()
+        if found is Presence.DIRECTORY and not address.is_directory:
+            storage = storage.at(address.as_directory())
+        elif found is Presence.NOTHING and address.is_directory:
+            raise SourceNotFound(f"{address.given} does not exist")
+        yield Listing(
+            storage, rules, follow=True, sort=storage.traits.key_order is KeyOrder.CHECKED and options.limit >= 0,
+            memory=options.memory // 4, spill_dir=options.spill_dir,
+        )  # fmt: skip
+    finally:
+        await storage.close()
+        running.shutdown()
+
+
+def _backup_options(dst: Address, options: Options) -> dict[str, Any]:
+    """Return the destination's storage options for a backup address of the same protocol."""
+    text = options.backup_dir if isinstance(options.backup_dir, str) else ""
+    scheme = text.partition("://")[0] if "://" in text else ""
+    return dict(dst.storage_options) if scheme and scheme == dst.protocol else {}
+
+
+def _check_spill_dir(directory: str | None) -> None:
+    if directory is not None and not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):
+        raise OptionError(f"--spill-dir {directory} is no directory that can be written to")
+
+
+async def _reconciled(
+    source: Storage, destination: Storage, found: Presence, there: Presence
+) -> tuple[Storage, Storage]:
+    """Bring both addresses into one spelling by what stands there, and refuse pairs that overlap."""
+    src, dst = source.address, destination.address
+    single = None
+    if not src.is_directory and dst.is_directory and found is Presence.FILE:
+        single = await _stands_alone(source)
+    src, dst = reconcile(
+        src, dst,
+        src_is_directory=found is Presence.DIRECTORY,
+        dst_is_directory=there is Presence.DIRECTORY,
+        src_is_file=single,
+    )  # fmt: skip
+    check_pair(src, dst, src_real=_real(src), dst_real=_real(dst), exact=bool(single))
+    if src != source.address:
+        source = source.at(src)
+    if dst != destination.address:
+        destination = destination.at(dst)
+    return source, destination
+
+
+async def _stands_alone(source: Storage) -> bool:
+    """Tell whether exactly one name begins with a prefix."""
+    rows = 0
+    async for page in source.pages():
+        rows += page.num_rows
+        if rows > 1:
+            return False
+    return rows == 1
+
+
+def _real(address: Address) -> str | None:
+    """Return a local root with all links resolved, its slash kept."""
+    if address.family != "local":
+        return None
+    head, slash, name = address.root.rpartition("/")
+    return os.path.realpath(head + slash).rstrip("/") + slash + name
+
+
+def _backup_at(backup: Storage, source: Storage, destination: Storage) -> Storage:
+    address = backup.address.as_directory()
+    for end, name in ((source, "SRC"), (destination, "DST")):
+        try:
+            check_pair(address, end.address, src_real=_real(address), dst_real=_real(end.address))
+        except AddressError:
+            raise AddressError(f"--backup-dir {address.given} overlaps {name}: keep backups outside both") from None
+    return backup.at(address)

@@ -1,0 +1,203 @@
+"""Bounded work in flight: plan batches go in, copies run, outcomes reach the report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fsync.errors import FatalError
+from fsync.report import DONE, Report, key_fields
+from fsync.schema import PLAN, RESULT_WORDS, Action, concatenate, in_words
+from fsync.spool import Spool
+from fsync.storage.base import Storage
+from fsync.transfer import Outcome, Status, copy_batch
+from fsync.transfer.batch import copy_one, entries_of
+
+#: rows of one batch: a direct copy hands them over in one call, others start them together
+_ROWS = 512
+_BATCHES = 4
+
+
+class Executor:
+    """Copies planned rows, a bounded number at a time, and accounts for them.
+
+    ``clashes`` collects the rows whose name is taken by another kind of entry. After a fatal error nothing new is
+    started; :meth:`drain` raises it.
+    """
+
+    def __init__(self, source: Storage, destination: Storage, backup: Storage | None, report: Report) -> None:
+        self._source, self._destination, self._backup, self._report = source, destination, backup, report
+        self._room = asyncio.Semaphore(_BATCHES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fatal: str | None = None
+        self.clashes: list[tuple[pa.RecordBatch, Outcome]] = []
+
+    async def submit(self, plan: pa.RecordBatch) -> None:
+        """Take rows to copy, waiting while enough are under way."""
+        for start in range(0, plan.num_rows, _ROWS):
+            self._check()
+            await self._room.acquire()
+            task = asyncio.ensure_future(self._run(plan.slice(start, _ROWS)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Wait until everything submitted has ended; raises FatalError if something ended the run."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+        self._check()
+
+    async def cancel(self) -> None:
+        """End what is under way: partials and unfinished uploads are removed."""
+        self._destination.running.stop.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _check(self) -> None:
+        for task in [task for task in self._tasks if task.done()]:
+            task.result()
+        if self._fatal is not None:
+            raise FatalError(self._fatal)
+
+    async def _run(self, plan: pa.RecordBatch) -> None:
+        try:
+            outcomes = await self.copy(plan)
+            for outcome in outcomes:
+                if outcome.fatal:
+                    self._fatal = self._fatal or f"stopped at {outcome.key.decode('utf-8', 'replace')}: {outcome.error}"
+        finally:
+            self._room.release()
+
+    async def copy(self, plan: pa.RecordBatch, *, last_try: bool = False) -> list[Outcome]:
+        """Copy the rows of a PLAN batch and account for them; with ``last_try`` a clash is a failure."""
+        kept_back = await self._keep_back(plan)
+        ready = [entry for entry in entries_of(plan) if entry.key not in kept_back]
+        done = {outcome.key: outcome for outcome in await copy_batch(self._source, self._destination, ready)}
+        outcomes = [kept_back.get(key) or done[key] for key in plan.column("key").to_pylist()]
+        settled = outcomes
+        if not last_try and any(outcome.status is Status.CLASH for outcome in outcomes):
+            clashed = pa.array([outcome.status is Status.CLASH for outcome in outcomes], pa.bool_())
+            blocked = plan.filter(clashed)
+            for number, outcome in enumerate(outcome for outcome in outcomes if outcome.status is Status.CLASH):
+                self.clashes.append((blocked.slice(number, 1), outcome))
+            plan = plan.filter(pc.invert(clashed))
+            settled = [outcome for outcome in outcomes if outcome.status is not Status.CLASH]
+        self.account(plan, settled)
+        return outcomes
+
+    async def _keep_back(self, plan: pa.RecordBatch) -> dict[bytes, Outcome]:
+        """Copy what is about to be replaced to the backup; give the outcomes of those that must not be replaced."""
+        if self._backup is None:
+            return {}
+        replaced = plan.filter(pc.equal(plan.column("action"), int(Action.UPDATE)))
+        entries = entries_of(replaced, "dst_")
+        kept = await asyncio.gather(*(copy_one(self._destination, self._backup, entry) for entry in entries))
+        return {
+            outcome.key: Outcome(
+                outcome.key, Status.FAILED, error=f"not replaced: no backup of it could be made: {outcome.error}"
+            )
+            for outcome in kept
+            if outcome.status not in (Status.DONE, Status.VANISHED)
+        }
+
+    def account(self, plan: pa.RecordBatch, outcomes: Sequence[Outcome]) -> None:
+        """Put outcomes, in the order of the plan's rows, into the report."""
+        report = self._report
+        actions = plan.column("action").to_pylist()
+        for code, outcome in zip(actions, outcomes, strict=True):
+            action = Action(code)
+            if outcome.status is Status.DONE:
+                report.counts[DONE[action.name]] += 1
+                report.bytes += outcome.size
+                if outcome.verified:
+                    report.verified[outcome.verified] += 1
+                if report.listening:
+                    report.emit("done", **key_fields(outcome.key), action=action.name.lower(), bytes=outcome.size)
+            elif outcome.status is Status.VANISHED:
+                report.counts["vanished"] += 1
+                if report.listening:
+                    report.emit("vanished", **key_fields(outcome.key))
+            else:
+                report.fail(outcome.key, action.name.lower(), outcome.error)
+        if report.rows is not None:
+            report.rows.append(result_rows(plan, outcomes, report))
+
+
+def result_rows(plan: pa.RecordBatch, outcomes: Sequence[Outcome], report: Report) -> pa.RecordBatch:
+    """Return a PLAN batch with its outcomes as RESULT_WORDS."""
+    words = in_words(plan)
+    status = pa.array([outcome.status.value for outcome in outcomes], pa.string())
+    error = pa.array([report.redact(outcome.error) or None for outcome in outcomes], pa.string())
+    verified = pa.array([outcome.verified or None for outcome in outcomes], pa.string())
+    return pa.RecordBatch.from_arrays([*words.columns, status, error, verified], schema=RESULT_WORDS)
+
+
+def keep_plan(plan: pa.RecordBatch, report: Report) -> None:
+    """Put the rows of a dry run's plan into the report's table."""
+    if report.rows is not None:
+        outcomes = [Outcome(key, Status.DONE) for key in plan.column("key").to_pylist()]
+        rows = result_rows(plan, outcomes, report)
+        planned = pa.array(["planned"] * plan.num_rows, pa.string())
+        report.rows.append(rows.set_column(rows.schema.get_field_index("status"), RESULT_WORDS.field("status"), planned))
+
+
+class Planned:
+    """The keys that a run has planned to write, pass by pass; each pass adds them in key order."""
+
+    def __init__(self, *, spill_dir: str | None) -> None:
+        self._spill_dir = spill_dir
+        self._passes = [self._new()]
+        self._earlier: list[_Cursor] = []
+
+    def _new(self) -> Spool:
+        return Spool(pa.schema([PLAN.field("key")]), directory=self._spill_dir)
+
+    def add(self, plan: pa.RecordBatch) -> None:
+        """Note the keys of a plan batch."""
+        self._passes[-1].append(plan.select(["key"]))
+
+    def restart(self) -> None:
+        """Begin another pass over the same listing."""
+        self._passes.append(self._new())
+        self._earlier = [_Cursor(spool) for spool in self._passes[:-1]]
+
+    def fresh(self, plan: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a plan batch that no earlier pass has planned; batches must come in key order."""
+        for cursor in self._earlier:
+            plan = plan.filter(pc.invert(pc.is_in(plan.column("key"), cursor.keys_up_to(plan))))
+        return plan
+
+    def spool(self) -> Spool:
+        """Return all keys as one spool."""
+        if len(self._passes) == 1:
+            return self._passes[0]
+        whole = self._new()
+        for spool in self._passes:
+            for batch in spool:
+                whole.append(batch)
+        return whole
+
+
+class _Cursor:
+    def __init__(self, spool: Spool) -> None:
+        self._batches = iter(spool)
+        self._held: pa.RecordBatch = pa.RecordBatch.from_arrays([pa.array([], pa.binary())], schema=spool.schema)
+
+    def keys_up_to(self, plan: pa.RecordBatch) -> pa.Array:
+        """Return the keys from the first to at least the last of a plan batch."""
+        keys = plan.column("key")
+        if not len(keys):
+            return keys
+        first, last = keys[0].as_py(), keys[len(keys) - 1].as_py()
+        held = [self._held.filter(pc.greater_equal(self._held.column("key"), pa.scalar(first, pa.binary())))]
+        while not held[-1].num_rows or held[-1].column("key")[held[-1].num_rows - 1].as_py() < last:
+            batch = next(self._batches, None)
+            if batch is None:
+                break
+            held.append(batch)
+        self._held = concatenate(held, self._held.schema)
+        return self._held.column("key")

@@ -1,0 +1,124 @@
+"""The whole sync on one screen: addresses, pages, rules, join, comparison, plan, copies, and deletions last."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pyarrow as pa
+
+from fsync.clash import resolve_clashes
+from fsync.deletion import check_limits, release, strange_name
+from fsync.diff import decide, split_late, windows
+from fsync.ends import Ends
+from fsync.errors import FsyncError, OrderError
+from fsync.executor import Executor
+from fsync.report import SyncResult
+from fsync.selection import Selection
+from fsync.spool import Spool
+
+
+async def sync(ends: Ends) -> SyncResult:
+    """Make the destination hold what the source holds.
+
+    Raises the FsyncError that ended the run early, with what was done so far as its ``result``. Failures of single
+    objects do not raise: the result counts them, and nothing is deleted then.
+    """
+    report = ends.report
+    executor = Executor(ends.source, ends.destination, ends.backup, report)
+    late = ends.spool_of_plans()
+    try:
+        await ends.prepare()
+        async for plan in planned(ends):
+            ready, waiting = split_late(plan, ends.comparison, time.time_ns())
+            late.append(waiting)
+            await executor.submit(ready)
+        await _copy_late(ends, executor, late)
+        await executor.drain()
+        await resolve_clashes(ends, executor)
+        if ends.options.delete_dst:
+            await _delete(ends, executor)
+    except BaseException as error:
+        await executor.cancel()
+        if isinstance(error, FsyncError):
+            error.result = report.result(complete=False, exit_code=error.exit_code)
+        raise
+    return report.result(complete=True, exit_code=1 if report.counts["failed"] else 0)
+
+
+async def plan(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
+    """Yield what a sync would do, as PLAN batches: copies in key order, then deletions; nothing is touched."""
+    async for batch in planned(ends):
+        yield batch
+    if ends.options.delete_dst:
+        for batch in _doomed(ends):
+            ends.report.plan(batch)
+            yield batch
+
+
+async def planned(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
+    """Yield the copies to be made as PLAN batches; extras are set aside in ``ends.extras``.
+
+    A side that turns out not to list in key order is listed again through the external sort: its extras are
+    forgotten, and what was planned already is not planned twice.
+    """
+    while True:
+        selection = Selection(ends)
+        try:
+            async for window in windows(selection.source(), selection.destination()):
+                decisions = decide(window, ends.comparison)
+                selection.set_aside(decisions.extras)
+                plan = await selection.note(decisions)
+                if plan.num_rows:
+                    yield plan
+        except OrderError as error:
+            if not selection.can_sort(error):
+                raise
+            ends.restart()
+        else:
+            selection.check_source()
+            return
+
+
+async def _copy_late(ends: Ends, executor: Executor, late: Spool) -> None:
+    """Copy what changed within the current tick of a clock once that tick is over."""
+    waiting = list(late)
+    while waiting:
+        await asyncio.sleep(0.05)
+        again = []
+        for batch in waiting:
+            ready, rest = split_late(batch, ends.comparison, time.time_ns())
+            await executor.submit(ready)
+            if rest.num_rows:
+                again.append(rest)
+        waiting = again
+
+
+def _doomed(ends: Ends) -> Spool:
+    """Return the deletions that all rules allow; raises SafetyStop where they go too far."""
+    extras, options, report = ends.extras, ends.options, ends.report
+    extras.judge(ends.planned.spool())
+    strange = None if ends.source.address.is_directory else strange_name(extras.doomed, ends.source_names)
+    check_limits(
+        extras.doomed.rows,
+        destination_rows=report.counts["destination"],
+        considered=report.counts["considered"],
+        options=options,
+        strange=strange,
+    )
+    return extras.doomed
+
+
+async def _delete(ends: Ends, executor: Executor) -> None:
+    """Release the deletions, if and only if everything before went well."""
+    report = ends.report
+    if report.counts["failed"]:
+        report.notice(
+            f"nothing was deleted, because {report.counts['failed']} entries failed: "
+            f"{ends.extras.count} entries at the destination that the source does not have were left alone"
+        )
+        return
+    async for batch, outcomes in release(ends.source, ends.destination, ends.backup, _doomed(ends)):
+        executor.account(batch, outcomes)
+

@@ -1,0 +1,219 @@
+"""What a run did: counted while it happens, told as events, kept as a table, given back as a result."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fsync.errors import Redactor, printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fsync.spool import Spool
+
+#: what a listener gets: one JSON-able mapping an event, with ``v`` and ``event``; fields are only ever added
+Listener = Callable[[dict[str, Any]], None]
+VERSION = 1
+#: failures that a result names; all of them are in its table
+_NAMED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One object that was not handled, and why."""
+
+    key: bytes
+    action: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.key)}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What one run did.
+
+    ``copied`` were missing at the destination, ``updated`` replaced, ``deleted`` removed; ``skipped`` were the same
+    or not wanted; ``excluded`` dropped by key rules on either side; ``vanished`` listed but gone when they were to be
+    copied; ``protected`` exist at the source but are nothing to copy. ``bytes`` were moved by completed copies.
+    ``verified_by`` counts the completed copies by what proved them; ``reasons`` the planned actions by reason.
+    ``complete`` says that both listings ended and everything planned was tried. A dry run counts what it would do.
+    """
+
+    copied: int = 0
+    updated: int = 0
+    deleted: int = 0
+    skipped: int = 0
+    excluded: int = 0
+    failed: int = 0
+    vanished: int = 0
+    protected: int = 0
+    extra: int = 0
+    bytes: int = 0
+    verified_by: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    notices: tuple[str, ...] = ()
+    complete: bool = False
+    dry: bool = False
+    seconds: float = 0.0
+    exit_code: int = 0
+    _rows: Spool | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        state = "complete" if self.complete else "incomplete"
+        return (
+            f"<SyncResult {state}: copied={self.copied} updated={self.updated} deleted={self.deleted} "
+            f"skipped={self.skipped} failed={self.failed} bytes={self.bytes} exit_code={self.exit_code}>"
+        )
+
+    def table(self) -> pa.Table:
+        """Return one row an action that was planned: the plan's columns, then ``status``, ``error``, ``verified_by``."""
+        import pyarrow as pa
+
+        from fsync.schema import RESULT_WORDS
+
+        batches = [] if self._rows is None else list(self._rows)
+        return pa.Table.from_batches(batches, RESULT_WORDS)
+
+    def changed_keys(self) -> Iterator[bytes]:
+        """Yield the keys that were copied, updated or deleted, in no particular order."""
+        if self._rows is not None:
+            for batch in self._rows:
+                for key, status in zip(batch.column("key").to_pylist(), batch.column("status").to_pylist(), strict=True):
+                    if status == "done":
+                        yield key
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the table as JSON-able values."""
+        return {
+            **{name: getattr(self, name) for name in _COUNTS},
+            "bytes": self.bytes,
+            "verified_by": dict(self.verified_by),
+            "reasons": dict(self.reasons),
+            "failures": [{**key_fields(item.key), "action": item.action, "error": item.error} for item in self.failures],
+            "notices": list(self.notices),
+            "complete": self.complete,
+            "dry": self.dry,
+            "seconds": round(self.seconds, 3),
+            "exit_code": self.exit_code,
+        }
+
+
+#: the count that a finished action adds to, by the action's name
+DONE = {"COPY": "copied", "UPDATE": "updated", "DELETE": "deleted"}
+_COUNTS = ("copied", "updated", "deleted", "skipped", "excluded", "failed", "vanished", "protected", "extra")
+
+
+def key_fields(key: bytes) -> dict[str, str]:
+    """Return a key for JSON: ``key`` as text, and ``key_base64`` too where the bytes are not UTF-8."""
+    try:
+        return {"key": key.decode()}
+    except UnicodeDecodeError:
+        return {"key": printable(key), "key_base64": base64.b64encode(key).decode()}
+
+
+class Report:
+    """The running account of one run."""
+
+    def __init__(self, listener: Listener | None, redact: Redactor, *, dry: bool) -> None:
+        self._listener, self.redact, self._dry = listener, redact, dry
+        self._began = time.monotonic()
+        self.counts: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.verified: Counter[str] = Counter()
+        self.bytes = 0
+        self.planned_bytes = 0
+        self.failures: list[Failure] = []
+        self.notices: list[str] = []
+        self.rows: Spool | None = None
+
+    @property
+    def listening(self) -> bool:
+        """Tell whether anybody wants events."""
+        return self._listener is not None
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the run began."""
+        return time.monotonic() - self._began
+
+    def emit(self, event: str, **values: Any) -> None:
+        """Tell one event."""
+        if self._listener is not None:
+            self._listener({"v": VERSION, "event": event, **values})
+
+    def notice(self, text: str) -> None:
+        """Tell something that a person should read once."""
+        clean = self.redact(text)
+        self.notices.append(clean)
+        self.emit("notice", text=clean)
+
+    def fail(self, key: bytes, action: str, error: str) -> None:
+        """Count one failed action."""
+        self.counts["failed"] += 1
+        failure = Failure(key, action, self.redact(error))
+        if len(self.failures) < _NAMED:
+            self.failures.append(failure)
+        self.emit("failed", **key_fields(key), action=action, error=failure.error)
+
+    def plan(self, rows: pa.RecordBatch) -> None:
+        """Count planned rows (a PLAN batch); a dry run tells each."""
+        from fsync.schema import Action, Reason, in_words
+
+        sizes = rows.column("size").to_pylist()
+        self.counts["planned"] += rows.num_rows
+        self.planned_bytes += sum(size for size in sizes if size)
+        for reason, count in Counter(rows.column("reason").to_pylist()).items():
+            self.reasons[Reason(reason).name.lower()] += count
+        if not self._dry:
+            return
+        actions = rows.column("action").to_pylist()
+        for code, count in Counter(actions).items():
+            self.counts[DONE[Action(code).name]] += count
+        if self.listening:
+            words = in_words(rows)
+            columns = (words.column(name).to_pylist() for name in ("key", "action", "reason", "size", "dst_size"))
+            for key, action, reason, size, dst_size in zip(*columns, strict=True):
+                self.emit("plan", **key_fields(key), action=action, reason=reason, bytes=dst_size if action == "delete" else size)
+
+    def restart(self) -> None:
+        """Forget what a listing counted that has to be read again; what was planned and done stays."""
+        for name in ("listed", "considered", "destination", "skipped", "excluded", "protected", "extra"):
+            self.counts[name] = 0
+
+    def progress(self) -> dict[str, Any]:
+        """Return the figures of a progress display."""
+        return {
+            "listed": self.counts["listed"],
+            "planned": self.counts["planned"],
+            "planned_bytes": self.planned_bytes,
+            "done": self.counts["copied"] + self.counts["updated"],
+            "bytes": self.bytes,
+            "skipped": self.counts["skipped"],
+            "failed": self.counts["failed"],
+            "deleted": self.counts["deleted"],
+            "seconds": round(self.seconds, 3),
+        }
+
+    def result(self, *, complete: bool, exit_code: int) -> SyncResult:
+        """Close the account."""
+        return SyncResult(
+            **{name: self.counts[name] for name in _COUNTS},
+            bytes=self.planned_bytes if self._dry else self.bytes,
+            verified_by=dict(sorted(self.verified.items())),
+            reasons=dict(self.reasons.most_common()),
+            failures=tuple(self.failures),
+            notices=tuple(self.notices),
+            complete=complete,
+            dry=self._dry,
+            seconds=self.seconds,
+            exit_code=exit_code,
+            _rows=self.rows,
+        )

@@ -1,0 +1,167 @@
+"""One pass over both listings: which rows take part, what is counted, and which suspects turn out to be the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fsync.deletion import top_name
+from fsync.diff import Decisions
+from fsync.ends import Ends
+from fsync.errors import OrderError, SourceNotFound
+from fsync.listing import Listing, of_kind
+from fsync.report import key_fields
+from fsync.schema import PLAN, Action, Kind, Reason, concatenate
+from fsync.traits import KeyOrder
+from fsync.transfer import settle_batch
+from fsync.transfer.settle import fill_unknown
+
+
+class Selection:
+    """The rows of both sides that one pass of a run considers.
+
+    Directories and markers take no part. A source row of kind OTHER exists but is nothing to copy: it protects its
+    key and all below it. After ``--limit`` source rows the pass ends, and destination rows beyond the last one
+    considered are out of sight.
+    """
+
+    def __init__(self, ends: Ends) -> None:
+        self._ends = ends
+        self._source = self._listing("source", follow=True)
+        self._destination = self._listing("destination", follow=False)
+        self._failing = ""
+        self._left = ends.options.limit
+        self._last: bytes | None = None
+
+    def _listing(self, side: str, *, follow: bool) -> Listing:
+        ends = self._ends
+        return Listing(
+            ends.side(side),
+            ends.rules,
+            follow=follow,
+            sort=side in ends.sorted_sides,
+            memory=ends.options.memory // 4,
+            spill_dir=ends.options.spill_dir,
+        )
+
+    async def source(self) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the source rows to be considered, and protect what exists without being copied."""
+        if self._ends.source_missing:
+            return
+        counts = self._ends.report.counts
+        async for page in self._watched(self._source, "source"):
+            self._protect(of_kind(page, Kind.OTHER))
+            files = of_kind(page, Kind.FILE)
+            if self._left >= 0:
+                files = files.slice(0, self._left)
+                self._left -= files.num_rows
+            counts["listed"] += files.num_rows
+            counts["considered"] += files.num_rows
+            if files.num_rows:
+                self._last = files.column("key")[files.num_rows - 1].as_py()
+                self._note_names(files)
+                yield files
+            if self._left == 0:
+                return
+
+    async def destination(self) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the destination rows that can be matched or be extras."""
+        counts = self._ends.report.counts
+        async for page in self._watched(self._destination, "destination"):
+            rows = of_kind(page, Kind.FILE, Kind.LINK, Kind.OTHER)
+            counts["destination"] += rows.num_rows
+            if rows.num_rows:
+                yield rows
+
+    async def _watched(self, listing: Listing, side: str) -> AsyncIterator[pa.RecordBatch]:
+        """Yield a listing's pages, remembering which side an error came from."""
+        report = self._ends.report
+        excluded = 0
+        try:
+            async for page in listing.pages():
+                report.counts["excluded"] += listing.excluded - excluded
+                excluded = listing.excluded
+                yield page
+        except SourceNotFound:
+            if side == "source":
+                raise
+            # a destination that does not exist yet holds nothing
+        except OrderError:
+            self._failing = side
+            raise
+        report.counts["excluded"] += listing.excluded - excluded
+
+    def _protect(self, rows: pa.RecordBatch) -> None:
+        if not rows.num_rows:
+            return
+        keys = rows.column("key").to_pylist()
+        self._ends.extras.protect(keys)
+        self._ends.report.counts["protected"] += len(keys)
+        self._note_names(rows)
+        if self._ends.report.listening:
+            for key, why in zip(keys, rows.column("link").to_pylist(), strict=True):
+                self._ends.report.emit("not_copied", **key_fields(key), why=(why or b"special").decode())
+
+    def _note_names(self, rows: pa.RecordBatch) -> None:
+        if self._ends.options.delete_dst and not self._ends.source.address.is_directory:
+            self._ends.source_names.update(top_name(key) for key in rows.column("key").to_pylist())
+
+    def set_aside(self, extras: pa.RecordBatch) -> None:
+        """Set aside destination rows without a source row, up to the last key that was considered."""
+        if self._left == 0 and extras.num_rows:
+            last = pa.scalar(self._last or b"", pa.binary())
+            within = pc.less_equal(extras.column("key"), last) if self._last is not None else pa.repeat(False, extras.num_rows)
+            extras = extras.filter(within)
+        self._ends.report.counts["extra"] += extras.num_rows
+        if self._ends.options.delete_dst:
+            self._ends.extras.add(extras)
+
+    async def note(self, decisions: Decisions) -> pa.RecordBatch:
+        """Account for a window's decisions; return what is to be copied, suspects settled, in key order."""
+        ends = self._ends
+        rows = decisions.rows
+        doubtful = pc.is_in(rows.column("reason"), pa.array([int(Reason.SUSPECT), int(Reason.UNKNOWN)], pa.int8()))
+        if pc.any(doubtful).as_py():
+            rows = concatenate(
+                [rows.filter(pc.invert(doubtful)), await self._settle(rows.filter(doubtful))], PLAN
+            ).sort_by([("key", "ascending")])
+        plan = rows.filter(pc.not_equal(rows.column("action"), int(Action.SKIP)))
+        ends.report.counts["skipped"] += rows.num_rows - plan.num_rows
+        plan = ends.planned.fresh(plan)
+        if ends.options.delete_dst or ends.may_restart:
+            ends.planned.add(plan)
+        ends.report.plan(plan)
+        return plan
+
+    async def _settle(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        ends = self._ends
+        unknown = pc.equal(rows.column("reason"), int(Reason.UNKNOWN))
+        filled = await fill_unknown(ends.source, ends.destination, rows.filter(unknown), ends.comparison)
+        suspects = concatenate([rows.filter(pc.invert(unknown)), filled], PLAN)
+        open_still = pc.equal(suspects.column("reason"), int(Reason.SUSPECT))
+        verdicts = await settle_batch(
+            ends.source,
+            ends.destination,
+            suspects.filter(open_still),
+            read_both=ends.comparison.checksum,
+            otherwise=Reason.DIGEST if ends.comparison.checksum else Reason.MTIME,
+        )
+        return concatenate([suspects.filter(pc.invert(open_still)), verdicts], PLAN)
+
+    def can_sort(self, error: OrderError) -> bool:
+        """Tell whether the side that failed may be listed again through the external sort, and note to do so."""
+        side = self._failing
+        if side in self._ends.sorted_sides or self._ends.side(side).traits.key_order is not KeyOrder.CHECKED:
+            return False
+        self._ends.sorted_sides.add(side)
+        self._ends.report.notice(f"{error}; the {side} is listed again and sorted")
+        return True
+
+    def check_source(self) -> None:
+        """Raise SourceNotFound if nothing at all begins with a source prefix."""
+        ends = self._ends
+        nothing = not self._source.rows and not self._source.excluded and not ends.report.counts["protected"]
+        if nothing and not ends.source.address.is_directory and not ends.options.allow_empty_source:
+            raise SourceNotFound(f"nothing begins with {ends.source.address.given}")

@@ -1,0 +1,77 @@
+"""Record batches set aside: in memory while they are few, in a file once they are many."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from types import TracebackType
+
+import pyarrow as pa
+
+from fsync.schema import concatenate
+
+
+class Spool:
+    """An append-only sequence of record batches of one schema.
+
+    Up to ``memory`` bytes stay in memory; then everything moves to one Arrow IPC stream in an unnamed file below
+    ``directory`` (None: the system's temporary directory), whose space the system takes back when it is closed.
+    """
+
+    def __init__(self, schema: pa.Schema, *, directory: str | None = None, memory: int = 8 << 20) -> None:
+        self.schema = schema
+        self.rows = 0
+        self._directory, self._memory = directory, memory
+        self._held: list[pa.RecordBatch] = []
+        self._bytes = 0
+        self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
+        self._writer: pa.RecordBatchStreamWriter | None = None
+        self._finalizer: weakref.finalize[..., Spool] | None = None
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Add a batch; batches without rows are dropped."""
+        if not batch.num_rows:
+            return
+        self.rows += batch.num_rows
+        if self._writer is not None:
+            self._writer.write_batch(batch)
+            return
+        self._held.append(batch)
+        self._bytes += batch.nbytes
+        if self._bytes > self._memory:
+            self._move_out()
+        elif len(self._held) > 256:
+            self._held = [concatenate(self._held, self.schema)]
+
+    def _move_out(self) -> None:
+        self._file = tempfile.TemporaryFile(dir=self._directory, prefix="fsync-")
+        self._finalizer = weakref.finalize(self, self._file.close)
+        self._writer = pa.ipc.new_stream(self._file, self.schema)
+        for batch in self._held:
+            self._writer.write_batch(batch)
+        self._held = []
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches in the order in which they were added; nothing may be appended meanwhile."""
+        if self._file is None:
+            yield from list(self._held)
+            return
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._file.flush()
+        self._file.seek(0)
+        yield from pa.ipc.open_stream(self._file)
+
+    def close(self) -> None:
+        """Let go of the file and the memory."""
+        self._held = []
+        if self._finalizer is not None:
+            self._finalizer()
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,23 @@
+"""The storages: one module a family, loaded only when an address needs it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from fsync.address import Address
+from fsync.storage.base import Running, Storage
+
+#: family of an address -> module and class; every other family is served by plain fsspec calls
+_FAMILIES = {
+    "local": ("fsync.storage.local", "LocalStorage"),
+    "memory": ("fsync.storage.memory", "MemoryStorage"),
+    "s3": ("fsync.storage.s3", "S3Storage"),
+}
+
+
+async def open_storage(address: Address, running: Running) -> Storage:
+    """Open one end of a run; raises UsageError for a missing package or options that do not fit."""
+    module, name = _FAMILIES.get(address.family, ("fsync.storage.generic", "GenericStorage"))
+    storage: Storage = getattr(import_module(module), name)(address, running)
+    await storage.open()
+    return storage

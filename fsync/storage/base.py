@@ -1,0 +1,452 @@
+"""The storage seam: what the flow asks of an opened end, and the reference implementation over plain fsspec calls.
+
+A :class:`Storage` holds one opened, private fsspec filesystem and the root of an address. Families subclass it for
+what they do better; every method here works for any registered fsspec protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import secrets
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+import pyarrow as pa
+
+from fsync.address import Address
+from fsync.errors import AccessDenied, ListingError, ShortRead, UnsafeName
+from fsync.pacing import Pacing, Verdict, classify, describe
+from fsync.storage.info import row_of
+from fsync.storage.walk import Prunes, bare, walk
+from fsync.traits import KeyOrder, MtimeKind, Traits
+
+T = TypeVar("T")
+
+#: bytes of one part of a streamed object
+PART = 8 << 20
+
+
+class Presence(Enum):
+    """What stands at the root of an address."""
+
+    NOTHING = "nothing"
+    FILE = "file"
+    DIRECTORY = "directory"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One source object on its way: the facts of its listing row that a copy depends on.
+
+    ``mtime`` is in nanoseconds since 1970, None where unknown; ``size`` None where the listing has none.
+    """
+
+    key: bytes
+    size: int | None
+    mtime: int | None = None
+    etag: str | None = None
+    digest: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Budget:
+    """Bytes that may be held at once; a single claim larger than all of them is let through alone."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken = most, 0
+        self._freed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def claim(self, size: int) -> AsyncIterator[None]:
+        """Hold ``size`` bytes for the length of an ``async with`` block, waiting until they are free."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: not self._taken or self._taken + size <= self._most)
+            self._taken += size
+        try:
+            yield
+        finally:
+            async with self._freed:
+                self._taken -= size
+                self._freed.notify_all()
+
+
+@dataclass(slots=True)
+class Running:
+    """What an opened storage shares with its run: limits, one pool for blocking calls, one thread for the local disk.
+
+    Local files are handled by a single thread: several threads would hand the interpreter's lock to each other at
+    every call and take longer together than one alone.
+    """
+
+    threads: int = 10
+    timeout: float = 60.0
+    memory: int = 256 << 20
+    pacing: Pacing = field(default_factory=Pacing)
+    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    pool: ThreadPoolExecutor = field(init=False)
+    disk: ThreadPoolExecutor = field(init=False)
+    #: objects under way
+    slots: asyncio.Semaphore = field(init=False)
+    #: bytes in buffers
+    buffers: Budget = field(init=False)
+    #: set when the run is to stop: blocking loops look at it between two objects
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.slots = asyncio.Semaphore(self.threads)
+        self.buffers = Budget(self.memory)
+        self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fsync-io")
+        self.disk = ThreadPoolExecutor(1, thread_name_prefix="fsync-disk")
+
+    async def in_pool(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a blocking call in the pool."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self.pool, functools.partial(function, *args, **kwargs)
+        )
+
+    async def on_disk(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a blocking call on the one thread of the local disk."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self.disk, functools.partial(function, *args, **kwargs)
+        )
+
+    async def retried(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Await ``call()`` until it succeeds or its error is not worth another attempt."""
+        attempt = 0
+        while True:
+            try:
+                return await call()
+            except Exception as error:
+                verdict = classify(error)
+                if not self.pacing.again(attempt, verdict):
+                    raise
+                await asyncio.sleep(self.pacing.wait(attempt, verdict))
+                attempt += 1
+
+    def shutdown(self) -> None:
+        """Let go of the threads without waiting for calls that hang."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.disk.shutdown(wait=False, cancel_futures=True)
+
+
+class Hasher(Protocol):
+    """What hashlib's objects offer."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the hash of all bytes taken."""
+
+
+class Upload:
+    """A large object being written; it appears under its final name at :meth:`commit` or never.
+
+    Parts are numbered from 0 and hold ``part_size`` bytes each, the last one less. ``parallel`` says that parts may
+    be written in any order and several at once.
+    """
+
+    part_size: int = PART
+    parallel: bool = False
+
+    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        """Write part ``number``."""
+        raise NotImplementedError
+
+    async def commit(self) -> str:
+        """Give the object its final name; return what verified it."""
+        raise NotImplementedError
+
+    async def abort(self) -> None:
+        """Remove what was written; never raises for something that is already gone."""
+        raise NotImplementedError
+
+
+class Storage:
+    """One opened end of a run: a private fsspec filesystem and the root of an address."""
+
+    family: ClassVar[str] = "generic"
+
+    def __init__(self, address: Address, running: Running) -> None:
+        self.address = address
+        self.running = running
+        self.fs: Any = None
+        self.traits = Traits(
+            family=self.family,
+            file_like=True,
+            key_order=KeyOrder.BYTES,
+            mtime=MtimeKind.NONE,
+            mtime_tick=1_000_000_000,
+        )
+
+    # opening ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the private filesystem; raises UsageError for a missing package or a bad option; touches nothing."""
+        from fsync.storage.opening import open_filesystem
+
+        self.fs = open_filesystem(self.address)
+
+    async def close(self) -> None:
+        """Give back connections."""
+
+    def at(self, address: Address) -> Self:
+        """Return the same opened storage at another root of it."""
+        moved = type(self)(address, self.running)
+        moved.fs = self.fs
+        return moved
+
+    async def probe(self) -> Presence:
+        """Tell what stands at the root; raises ListingError subclasses for a missing bucket or refused access."""
+        try:
+            info = await self.listing_call("info", bare(self.address.root))
+        except FileNotFoundError:
+            return Presence.NOTHING
+        return Presence.DIRECTORY if info.get("type") == "directory" else Presence.FILE
+
+    # calling fsspec --------------------------------------------------------------------------------------------
+
+    async def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call one fsspec method, asynchronous or not, within the timeout."""
+        if getattr(self.fs, "async_impl", False):
+            awaited = getattr(self.fs, "_" + method)(*args, **kwargs)
+        else:
+            awaited = self.running.in_pool(getattr(self.fs, method), *args, **kwargs)
+        return await asyncio.wait_for(awaited, self.running.timeout)
+
+    async def listing_call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method that listings depend on: retried, and any error but "not there" ends the listing."""
+        try:
+            return await self.running.retried(lambda: self.call(method, *args, **kwargs))
+        except Exception as error:
+            raise self.listing_error(error) from error
+
+    def listing_error(self, error: Exception, where: str | None = None) -> Exception:
+        """Turn an error of a listing request into what the run reports; FileNotFoundError stays itself."""
+        if isinstance(error, ListingError):
+            return error
+        verdict = classify(error)
+        place = where or self.address.given
+        if verdict is Verdict.GONE:
+            return error if isinstance(error, FileNotFoundError) else FileNotFoundError(place)
+        if verdict in (Verdict.DENIED, Verdict.FATAL):
+            return AccessDenied(f"cannot list {place}: {describe(error)}; check the credentials and their permissions")
+        return ListingError(f"cannot list {place}: {describe(error)}")
+
+    # names -----------------------------------------------------------------------------------------------------
+
+    def path(self, key: bytes) -> str:
+        """Return the filesystem's path of a key."""
+        return self.address.join(key)
+
+    def refuses(self, key: bytes) -> str | None:
+        """Return why this storage cannot hold a key, or None if it can."""
+        try:
+            text = key.decode()
+        except UnicodeDecodeError:
+            return "the name is not UTF-8"
+        if self.traits.file_like:
+            return refused_as_path(text, inside_prefix=not self.address.is_directory)
+        return None
+
+    # listing ---------------------------------------------------------------------------------------------------
+
+    async def pages(
+        self, *, follow: bool = True, prunes: Prunes | None = None
+    ) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the entries below the root as pages.
+
+        Depth first, each directory's children sorted with ``/`` behind directory names: the order of the keys'
+        bytes. ``follow`` lists what links lead to instead of the links (where the storage has links); a directory
+        for which ``prunes(key)`` holds is not entered. Raises ListingError for anything but a directory that is
+        proven gone.
+        """
+        async for page in walk(self, prunes):
+            yield page
+
+    async def exists(self, key: bytes) -> bool:
+        """Tell whether anything but a directory stands under exactly this key; any doubt raises."""
+        try:
+            info = await self.running.retried(lambda: self.call("info", self.path(key)))
+        except Exception as error:
+            if classify(error) is Verdict.GONE:
+                return False
+            raise
+        return bool(info.get("type") != "directory")
+
+    async def entry(self, key: bytes) -> Entry | None:
+        """Return the present facts of one object, None if it is gone."""
+        try:
+            info = await self.running.retried(lambda: self.call("info", self.path(key)))
+        except Exception as error:
+            if classify(error) is Verdict.GONE:
+                return None
+            raise
+        row = row_of(info)
+        return Entry(key, row["size"], row["mtime"], row["etag"])
+
+    # reading ---------------------------------------------------------------------------------------------------
+
+    async def read(self, entry: Entry) -> bytes:
+        """Return the whole content of a small object; ShortRead unless it has the listed size."""
+        data: bytes = await self.call("cat_file", self.path(entry.key))
+        if entry.size is not None and len(data) != entry.size:
+            raise ShortRead(f"read {len(data)} bytes where the listing said {entry.size}")
+        return data
+
+    async def parts(self, entry: Entry, part_size: int) -> AsyncIterator[bytes]:
+        """Yield the content of a large object in order, in parts of ``part_size`` bytes, never past its listed size."""
+        assert entry.size is not None
+        file = await self._blocking("open", self.path(entry.key), "rb")
+        try:
+            left = entry.size
+            while left > 0:
+                data = await self.running.in_pool(_read_exactly, file, min(part_size, left))
+                if not data:
+                    raise ShortRead(f"the object ended {left} bytes before its listed size of {entry.size}")
+                left -= len(data)
+                yield data
+        finally:
+            await self.running.in_pool(file.close)
+
+    async def part(self, entry: Entry, offset: int, length: int) -> bytes:
+        """Return one range of an object; only where :attr:`ranged` holds."""
+        raise NotImplementedError
+
+    #: ranges of one object can be read independently through :meth:`part`
+    ranged: bool = False
+
+    async def _blocking(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call the synchronous face of an fsspec method off the loop."""
+        return await asyncio.wait_for(
+            self.running.in_pool(getattr(self.fs, method), *args, **kwargs), self.running.timeout
+        )
+
+    # writing ---------------------------------------------------------------------------------------------------
+
+    async def put(self, entry: Entry, data: bytes) -> str:
+        """Write a small object under the key of ``entry``; return what verified it (``size``, ``md5``, ``crc32`` ...)."""
+        path = self.path(entry.key)
+        await self._make_parent(path)
+        await self.call("pipe_file", path, data)
+        return "none"
+
+    async def begin(self, entry: Entry) -> Upload:
+        """Begin writing a large object."""
+        path = self.path(entry.key)
+        await self._make_parent(path)
+        return _StreamedUpload(self, path, await self._blocking("open", path, "wb"))
+
+    async def _make_parent(self, path: str) -> None:
+        if self.traits.file_like:
+            await self.call("makedirs", path.rpartition("/")[0] or "/", exist_ok=True)
+
+    async def prepare_destination(self) -> None:
+        """Make the destination's own directory; object storages have none."""
+        if self.traits.file_like:
+            await self.call("makedirs", bare(self.address.root.rpartition("/")[0] or "/"), exist_ok=True)
+
+    async def delete(self, entries: Sequence[Entry]) -> list[Exception | None]:
+        """Remove exactly these entries; one result each, None for done (also when it was gone already)."""
+        return list(await asyncio.gather(*(self._delete_one(entry.key) for entry in entries)))
+
+    async def _delete_one(self, key: bytes) -> Exception | None:
+        try:
+            await self.running.retried(lambda: self.call("rm_file", self.path(key)))
+        except Exception as error:
+            return None if classify(error) is Verdict.GONE else error
+        return None
+
+    def same_store(self, source: Storage) -> bool:
+        """Tell whether :meth:`server_copy` can take objects of ``source``."""
+        return False
+
+    async def server_copy(self, source: Storage, entry: Entry) -> str:
+        """Copy within the storage, metadata kept; return what verified it."""
+        raise NotImplementedError
+
+    def hasher(self, etag: str, size: int) -> Hasher | None:
+        """Return a hash over an object's bytes whose hexdigest equals ``etag``, None where the etag is no such hash."""
+        return None
+
+    def direct(self, source: Storage) -> Callable[[Sequence[Entry]], list[str | Exception]] | None:
+        """Return a blocking function that copies a batch without this process's loop, None if there is none.
+
+        It gives one result an entry: what verified it, or the error of its only attempt.
+        """
+        return None
+
+    #: reading content to decide whether to write it is much cheaper than writing it
+    near = False
+
+    def clock(self) -> tuple[float, float]:
+        """Return the bounds, in seconds, of how far the clock that stamps uploads is ahead of ours."""
+        return (0.0, 0.0)
+
+
+class _StreamedUpload(Upload):
+    """Parts written one after the other through ``open(path, "wb")``."""
+
+    def __init__(self, storage: Storage, path: str, file: Any) -> None:
+        self._storage, self._path, self._file = storage, path, file
+
+    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        await self._storage.running.in_pool(self._file.write, data)
+
+    async def commit(self) -> str:
+        await self._storage.running.in_pool(self._file.close)
+        return "none"
+
+    async def abort(self) -> None:
+        discard = getattr(self._file, "discard", None)
+        try:
+            await self._storage.running.in_pool(discard or self._file.close)
+            await self._storage.call("rm_file", self._path)
+        except Exception as error:
+            if classify(error) is not Verdict.GONE:
+                raise
+
+
+def _read_exactly(file: Any, length: int) -> bytes:
+    """Read ``length`` bytes, fewer only at the end of the file."""
+    first: bytes = file.read(length)
+    if len(first) == length or not first:
+        return first
+    pieces = [first]
+    left = length - len(first)
+    while left and (piece := file.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+def refused_as_path(key: str, *, inside_prefix: bool) -> str | None:
+    """Return why a key cannot be a path of names below a directory, or None.
+
+    With ``inside_prefix`` the key continues a name, so its first component may be empty.
+    """
+    components = key.split("/")
+    if inside_prefix:
+        components[0] = "x" + components[0]
+    if "\0" in key:
+        return "the name holds a NUL byte"
+    if any(component in (".", "..") for component in components):
+        return "the name has a component that is '.' or '..'"
+    if any(not component for component in components):
+        return "the name has an empty component, or begins or ends with '/'"
+    return None
+
+
+def check_name(storage: Storage, key: bytes) -> None:
+    """Raise UnsafeName if a storage cannot hold a key."""
+    why = storage.refuses(key)
+    if why is not None:
+        raise UnsafeName(f"{storage.address.given} cannot hold this name: {why}")
+
+

@@ -1,0 +1,339 @@
+"""Local files: listed by :mod:`fsync.storage.scan`, read and written through directory descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pyarrow as pa
+
+from fsync.address import Address
+from fsync.errors import SourceChanged
+from fsync.storage.base import Entry, Presence, Running, Storage, Upload, refused_as_path
+from fsync.storage.directories import Directories, partial_name, remove_if_hollow
+from fsync.storage.scan import Scan
+from fsync.storage.walk import Prunes
+from fsync.traits import KeyOrder, MtimeKind, Rename, Traits
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+#: what the clock of file times may lag behind: the kernel stamps with its last tick
+_KERNEL_TICK = 10_000_000
+
+
+class LocalStorage(Storage):
+    """A local tree; the address's own path may hold links, what lies below it is never written through one."""
+
+    family = "local"
+    ranged = True
+    near = True
+
+    def __init__(self, address: Address, running: Running) -> None:
+        super().__init__(address, running)
+        self.traits = Traits(
+            family=self.family,
+            file_like=True,
+            key_order=KeyOrder.BYTES,
+            mtime=MtimeKind.SETTABLE,
+            mtime_tick=1,
+            clock_error=_KERNEL_TICK,
+            rename=Rename.ATOMIC,
+            final_put=True,
+            links=True,
+            permissions=True,
+        )
+        self._root = os.fsencode(address.root)
+        head, slash, self._prefix = self._root.rpartition(b"/")
+        self._base = head + slash
+        self._read_from = Directories(self._base, follow=True)
+        self._write_to = Directories(self._base, follow=False)
+        self.partials = 0
+
+    async def open(self) -> None:
+        """Open fsspec's local filesystem, through which nothing but its class is used."""
+        from fsync.storage.opening import open_filesystem
+
+        self.fs = open_filesystem(self.address)
+
+    async def close(self) -> None:
+        """Close the directories that are still open."""
+        self._read_from.close()
+        self._write_to.close()
+
+    async def probe(self) -> Presence:
+        """Tell what stands at the root, links followed."""
+        try:
+            facts = await self.running.on_disk(os.stat, self._root)
+        except (FileNotFoundError, NotADirectoryError):
+            return Presence.NOTHING
+        except OSError as error:
+            raise self.listing_error(error) from error
+        return Presence.DIRECTORY if stat.S_ISDIR(facts.st_mode) else Presence.FILE
+
+    def refuses(self, key: bytes) -> str | None:
+        """Return why a local path cannot have this key."""
+        why = refused_as_path(os.fsdecode(key), inside_prefix=not self.address.is_directory)
+        if why is None and any(len(component) > 255 for component in (self._prefix + key).split(b"/")):
+            why = "the name has a component of more than 255 bytes"
+        return why
+
+    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the entries below the root as pages, read by the one thread of the local disk."""
+        scan = Scan(self._root, self.address.given, follow=follow, prunes=prunes)
+        pages = scan.pages()
+        while (page := await self.running.on_disk(next, pages, None)) is not None:
+            yield page
+        self.partials += scan.partials
+
+    async def exists(self, key: bytes) -> bool:
+        """Tell whether anything but a directory stands under this key, a dangling link too."""
+        return await self.running.on_disk(self._stands, key)
+
+    def _stands(self, key: bytes) -> bool:
+        path = self._root + key
+        try:
+            facts = os.lstat(path)
+            if stat.S_ISLNK(facts.st_mode) and os.path.isdir(path):
+                return False
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return not stat.S_ISDIR(facts.st_mode)
+
+    async def entry(self, key: bytes) -> Entry | None:
+        """Return the present facts of one file, links followed."""
+        try:
+            facts = await self.running.on_disk(os.stat, self._root + key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Entry(key, facts.st_size, facts.st_mtime_ns)
+
+    # reading ---------------------------------------------------------------------------------------------------
+
+    async def read(self, entry: Entry) -> bytes:
+        """Return the whole content of a small file, unchanged while it was read."""
+        return await self.running.in_pool(self._read_whole, entry)
+
+    def _read_whole(self, entry: Entry) -> bytes:
+        descriptor, facts = self.open_source(entry)
+        try:
+            data = os.read(descriptor, facts.st_size)
+            while len(data) < facts.st_size and (more := os.read(descriptor, facts.st_size - len(data))):
+                data += more
+            check_unchanged(descriptor, facts, len(data))
+            return data
+        finally:
+            os.close(descriptor)
+
+    async def part(self, entry: Entry, offset: int, length: int) -> bytes:
+        """Return one range of a file that still is what the listing said."""
+        return await self.running.in_pool(self._read_range, entry, offset, length)
+
+    def _read_range(self, entry: Entry, offset: int, length: int) -> bytes:
+        descriptor, facts = self.open_source(entry)
+        try:
+            data = os.pread(descriptor, length, offset)
+            while len(data) < length and (more := os.pread(descriptor, length - len(data), offset + len(data))):
+                data += more
+            check_unchanged(descriptor, facts, facts.st_size if len(data) == length else len(data))
+            return data
+        finally:
+            os.close(descriptor)
+
+    async def parts(self, entry: Entry, part_size: int) -> AsyncIterator[bytes]:
+        """Yield a large file in order."""
+        assert entry.size is not None
+        for offset in range(0, entry.size, part_size):
+            yield await self.part(entry, offset, min(part_size, entry.size - offset))
+
+    def open_source(self, entry: Entry) -> tuple[int, os.stat_result]:
+        """Open a listed file for reading; SourceChanged if it no longer is the regular file of the listing."""
+        directory, _, name = (self._prefix + entry.key).rpartition(b"/")
+        with self._read_from.lease(directory) as above:
+            descriptor = os.open(name, _READ, dir_fd=above)
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size != entry.size or facts.st_mtime_ns != entry.mtime:
+            os.close(descriptor)
+            raise SourceChanged("the source changed after it was listed")
+        return descriptor, facts
+
+    # writing ---------------------------------------------------------------------------------------------------
+
+    async def prepare_destination(self) -> None:
+        """Make the directory that the address names; its own path may hold links."""
+        await self.running.on_disk(os.makedirs, self._base, exist_ok=True)
+
+    async def put(self, entry: Entry, data: bytes) -> str:
+        """Write a small file whole under a partial name, then give it its own; the length is what verifies it."""
+        await self.running.in_pool(self._write_whole, entry, data)
+        return "size"
+
+    def _write_whole(self, entry: Entry, data: bytes) -> None:
+        with PartialFile(self, entry.key) as partial:
+            partial.write(data, 0)
+            partial.finish(entry.mtime, len(data))
+
+    async def begin(self, entry: Entry) -> Upload:
+        """Begin a large file: a partial of its full length, into which parts are written in any order."""
+        return await self.running.in_pool(_LocalUpload, self, entry)
+
+    def direct(self, source: Storage) -> Callable[[Sequence[Entry]], list[str | Exception]] | None:
+        """Return the copying of files between two local trees."""
+        from fsync.storage.local_copy import copy_files
+
+        return functools.partial(copy_files, source, self) if isinstance(source, LocalStorage) else None
+
+    def place(self, key: bytes) -> tuple[bytes, bytes]:
+        """Return the directory below the base and the name of a key."""
+        directory, _, name = (self._prefix + key).rpartition(b"/")
+        return directory, name
+
+    @property
+    def source_directories(self) -> Directories:
+        """The directories that files are read from."""
+        return self._read_from
+
+    @property
+    def destination_directories(self) -> Directories:
+        """The directories that files are written to."""
+        return self._write_to
+
+    async def delete(self, entries: Sequence[Entry]) -> list[Exception | None]:
+        """Remove files that still are what their listing said."""
+        return await self.running.on_disk(lambda: [self._unlink(entry) for entry in entries])
+
+    def _unlink(self, entry: Entry) -> Exception | None:
+        directory, name = self.place(entry.key)
+        try:
+            with self._write_to.lease(directory) as above:
+                facts = os.stat(name, dir_fd=above, follow_symlinks=False)
+                if facts.st_mtime_ns != entry.mtime or facts.st_size != entry.size:
+                    return SourceChanged("it changed after it was listed, so it was not removed")
+                os.unlink(name, dir_fd=above)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            return error
+        return None
+
+    # type clashes ----------------------------------------------------------------------------------------------
+
+    async def move(self, key: bytes, new_key: bytes) -> None:
+        """Rename whatever stands under one key to another key in the same directory that nothing stands under."""
+        await self.running.on_disk(self._move, key, new_key)
+
+    def _move(self, key: bytes, new_key: bytes) -> None:
+        directory, name = self.place(key.rstrip(b"/"))
+        _, new_name = self.place(new_key)
+        self._write_to.forget(self._prefix + key.rstrip(b"/"))
+        with self._write_to.lease(directory) as above:
+            os.rename(name, new_name, src_dir_fd=above, dst_dir_fd=above)
+
+
+class PartialFile:
+    """A file being written beside its final name; leaving the ``with`` block without :meth:`finish` removes it."""
+
+    def __init__(self, storage: LocalStorage, key: bytes) -> None:
+        self._directories = storage.destination_directories
+        self._directory, self._name = storage.place(key)
+        self._partial = partial_name(self._name, storage.running.run_id)
+        self._above = self._directories.take(self._directory, create=True)
+        try:
+            self.descriptor = self._create()
+        except BaseException:
+            self._directories.give_back(self._directory)
+            raise
+        self._open = True
+
+    def _create(self) -> int:
+        return os.open(self._partial, _CREATE, 0o666, dir_fd=self._above)
+
+    def __enter__(self) -> PartialFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of ``data`` at ``offset``."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self.descriptor, view, offset)
+            view = view[written:]
+            offset += written
+
+    def finish(self, mtime: int | None, size: int) -> None:
+        """Check the length, set the time and give the file its final name; TypeClash if a directory has it."""
+        if os.fstat(self.descriptor).st_size != size:
+            raise OSError(errno.EIO, "the file written has not the length that was written")
+        if mtime is not None:
+            os.utime(self.descriptor, ns=(mtime, mtime))
+        os.close(self.descriptor)
+        self._open = False
+        try:
+            self._rename()
+        except BaseException:
+            os.unlink(self._partial, dir_fd=self._above)
+            raise
+        finally:
+            self._directories.give_back(self._directory)
+
+    def _rename(self) -> None:
+        above = self._above
+        try:
+            os.rename(self._partial, self._name, src_dir_fd=above, dst_dir_fd=above)
+        except IsADirectoryError:
+            remove_if_hollow(self._name, above)
+            os.rename(self._partial, self._name, src_dir_fd=above, dst_dir_fd=above)
+
+    def discard(self) -> None:
+        """Close and remove the partial unless it was finished."""
+        if self._open:
+            self._open = False
+            os.close(self.descriptor)
+            try:
+                os.unlink(self._partial, dir_fd=self._above)
+            finally:
+                self._directories.give_back(self._directory)
+
+
+class _LocalUpload(Upload):
+    parallel = True
+
+    def __init__(self, storage: LocalStorage, entry: Entry) -> None:
+        assert entry.size is not None
+        self._storage, self._entry, self._size = storage, entry, entry.size
+        self._partial = PartialFile(storage, entry.key)
+        try:
+            os.posix_fallocate(self._partial.descriptor, 0, entry.size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                self._partial.discard()
+                raise
+            os.ftruncate(self._partial.descriptor, entry.size)
+
+    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        await self._storage.running.in_pool(self._partial.write, data, number * self.part_size)
+
+    async def commit(self) -> str:
+        await self._storage.running.in_pool(self._partial.finish, self._entry.mtime, self._size)
+        return "size"
+
+    async def abort(self) -> None:
+        await asyncio.shield(self._storage.running.in_pool(self._partial.discard))
+
+
+def check_unchanged(descriptor: int, before: os.stat_result, length: int) -> None:
+    """Raise SourceChanged if a file is not what it was when it was opened, or gave less than it had."""
+    after = os.fstat(descriptor)
+    same = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (
+        before.st_size,
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+    )
+    if not same or length != before.st_size:
+        raise SourceChanged("the source changed while it was being read")

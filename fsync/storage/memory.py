@@ -1,0 +1,121 @@
+"""fsspec's in-memory filesystem: a flat store of whole objects in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pyarrow as pa
+
+from fsync.address import Address
+from fsync.errors import ShortRead, SourceNotFound, SourceVanished, TypeClash, printable
+from fsync.schema import Kind
+from fsync.storage.base import Entry, Presence, Running, Storage, Upload
+from fsync.storage.info import nanoseconds
+from fsync.storage.walk import PAGE_ROWS, Prunes, page_of_rows
+from fsync.traits import KeyOrder, MtimeKind, Traits
+
+
+class MemoryStorage(Storage):
+    """What begins with a root in fsspec's shared store; objects appear whole, times are those of writing."""
+
+    family = "memory"
+
+    def __init__(self, address: Address, running: Running) -> None:
+        super().__init__(address, running)
+        self.traits = Traits(
+            family=self.family,
+            file_like=True,
+            key_order=KeyOrder.BYTES,
+            mtime=MtimeKind.UPLOAD,
+            mtime_tick=1_000,
+            final_put=True,
+        )
+
+    async def probe(self) -> Presence:
+        """Tell what stands at the root."""
+        root = "/" + self.address.root.strip("/")
+        if root in self.fs.store and not self.address.is_directory:
+            return Presence.FILE
+        inside = "/" if root == "/" else root + "/"
+        known = root in ("/", *self.fs.pseudo_dirs) or any(path.startswith(inside) for path in tuple(self.fs.store))
+        return Presence.DIRECTORY if known else Presence.NOTHING
+
+    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the store's paths below the root, with the directories that they and empty directories imply."""
+        root = self.address.root
+        if self.address.is_directory and await self.probe() is Presence.NOTHING:
+            raise SourceNotFound(f"{self.address.given} does not exist")
+        files = {path: held for path, held in tuple(self.fs.store.items()) if path.startswith(root)}
+        names = set(files)
+        empty = [directory + "/" for directory in tuple(self.fs.pseudo_dirs) if directory.startswith(root)]
+        for path in (*files, *empty):
+            end = path.rfind("/")
+            while end >= len(root):
+                names.add(path[: end + 1])
+                end = path.rfind("/", 0, end)
+        ordered = sorted((name[len(root) :].encode("utf-8", "surrogateescape"), name) for name in names)
+        for start in range(0, len(ordered), PAGE_ROWS):
+            chosen = ordered[start : start + PAGE_ROWS]
+            yield page_of_rows([key for key, _ in chosen], [self._row(name, files.get(name)) for _, name in chosen])
+
+    @staticmethod
+    def _row(name: str, held: Any) -> dict[str, Any]:
+        if name.endswith("/") or held is None:
+            return {"kind": int(Kind.DIRECTORY), "size": 0, "mtime": None}
+        return {"kind": int(Kind.FILE), "size": held.size, "mtime": nanoseconds(held.modified)}
+
+    async def exists(self, key: bytes) -> bool:
+        """Tell whether an object has this key."""
+        return self.path(key) in self.fs.store
+
+    async def entry(self, key: bytes) -> Entry | None:
+        """Return the present facts of one object."""
+        held = self.fs.store.get(self.path(key))
+        return None if held is None else Entry(key, held.size, nanoseconds(held.modified))
+
+    async def read(self, entry: Entry) -> bytes:
+        """Return an object's bytes as they are now."""
+        held = self.fs.store.get(self.path(entry.key))
+        if held is None:
+            raise SourceVanished("the source is gone")
+        data: bytes = held.getvalue()
+        if len(data) != entry.size:
+            raise ShortRead(f"read {len(data)} bytes where the listing said {entry.size}")
+        return data
+
+    async def parts(self, entry: Entry, part_size: int) -> AsyncIterator[bytes]:
+        """Yield a large object in order, all of one version."""
+        data = memoryview(await self.read(entry))
+        for offset in range(0, len(data), part_size):
+            yield bytes(data[offset : offset + part_size])
+
+    async def put(self, entry: Entry, data: bytes) -> str:
+        """Store an object; TypeClash where a parent of its path is an object."""
+        try:
+            self.fs.pipe_file(self.path(entry.key), data)
+        except (FileExistsError, IsADirectoryError) as error:
+            raise TypeClash(f"{printable(str(error))} stands in the way") from error
+        return "size"
+
+    async def begin(self, entry: Entry) -> Upload:
+        """Begin collecting the parts of an object."""
+        return _Collected(self, entry)
+
+    async def prepare_destination(self) -> None:
+        """Do nothing: the store needs no directories."""
+
+
+class _Collected(Upload):
+    def __init__(self, storage: MemoryStorage, entry: Entry) -> None:
+        self._storage, self._entry = storage, entry
+        self._parts: list[bytes] = []
+
+    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        self._parts.append(bytes(data))
+
+    async def commit(self) -> str:
+        return await self._storage.put(self._entry, b"".join(self._parts))
+
+    async def abort(self) -> None:
+        self._parts.clear()

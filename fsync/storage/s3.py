@@ -1,0 +1,501 @@
+"""S3 and what speaks it, through s3fs's ``call_s3``: one request for each thing done, keys exactly as the store has them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import mimetypes
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+
+import pyarrow as pa
+
+from fsync.address import Address
+from fsync.errors import (
+    AccessDenied,
+    BucketNotFound,
+    ListingError,
+    ObjectError,
+    ShortRead,
+    SourceChanged,
+    SourceVanished,
+)
+from fsync.pacing import Verdict, classify, describe, http_status, service_code
+from fsync.schema import Kind, page_from_columns
+from fsync.storage.base import Entry, Hasher, Presence, Running, Storage, Upload
+from fsync.storage.clock import ClockSkew
+from fsync.storage.walk import Prunes
+from fsync.traits import KeyOrder, MtimeKind, Traits
+
+MIB = 1 << 20
+#: the most that one copy_object call takes (Amazon S3 API reference, CopyObject)
+_WHOLE_COPY = 5 << 30
+_MOST_PARTS = 10_000
+_DELETE_AT_ONCE = 1000
+#: pages without a key that may follow each other before a listing counts as stuck
+_EMPTY_PAGES = 1000
+#: what a GET tells of an object that a PUT can say again
+_METADATA = ("ContentType", "CacheControl", "ContentEncoding", "ContentDisposition", "ContentLanguage", "Metadata")
+
+
+def part_size(size: int) -> int:
+    """Return the bytes of a part: 8 MiB, or as many whole MiB as keep an object within 10,000 parts."""
+    return max(8 * MIB, -(-size // _MOST_PARTS // MIB) * MIB if size > 8 * MIB * _MOST_PARTS else 0)
+
+
+class S3Storage(Storage):
+    """A bucket, or what begins with a prefix in it."""
+
+    family = "s3"
+    ranged = True
+
+    def __init__(self, address: Address, running: Running) -> None:
+        super().__init__(address, running)
+        self._bucket = address.bucket
+        self._prefix = address.root[len(self._bucket) + 1 :]
+        self._skew = ClockSkew()
+        self._server = ""
+        self.traits = Traits(
+            family=self.family,
+            file_like=False,
+            key_order=KeyOrder.CHECKED,
+            mtime=MtimeKind.UPLOAD,
+            mtime_tick=1_000_000_000,
+            final_put=True,
+            server_side_copy=True,
+            digest="md5",
+        )
+
+    # opening ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open a private S3FileSystem with this run's timeouts; attempts are counted by fsync alone."""
+        from aiobotocore.session import AioSession
+
+        from fsync.storage.opening import open_filesystem
+
+        options = dict(self.address.storage_options)
+        session = AioSession(profile=options.pop("profile", None))
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+        config = {
+            "connect_timeout": min(self.running.timeout, 20),
+            "read_timeout": self.running.timeout,
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+            "max_pool_connections": self.running.threads + 16,
+            **options.pop("config_kwargs", {}),
+        }
+        self.fs = open_filesystem(
+            self.address, {"session": session, "config_kwargs": config}, without=("profile", "config_kwargs")
+        )
+        if self.address.filesystem is None:
+            self.fs.retries = 1
+
+    async def close(self) -> None:
+        """Close the connections on the loop that opened them."""
+        client = getattr(self.fs, "_s3", None)
+        if client is not None and self.address.filesystem is None:
+            await client.close()
+
+    async def call_s3(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """Make one request in the bucket; the answer's ``Date`` and ``Server`` are noted."""
+        sent = self._skew.now()
+        answer: dict[str, Any] = await self.fs._call_s3(method, Bucket=self._bucket, **arguments)
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self._skew.note(headers.get("date"), sent)
+        if not self._server:
+            self._identify(headers.get("server", "unknown"))
+        return answer
+
+    def _identify(self, server: str) -> None:
+        """Adjust the traits to the server at the other end."""
+        self._server = server
+        if server.startswith("SeaweedFS") or self._bucket.endswith("--x-s3"):
+            # lists directory by directory; directory buckets list in no order at all
+            self._order(KeyOrder.NONE)
+        elif server == "AmazonS3":
+            self._order(KeyOrder.BYTES)
+
+    def _order(self, order: KeyOrder) -> None:
+        from dataclasses import replace
+
+        self.traits = replace(self.traits, key_order=order)
+
+    def at(self, address: Address) -> Self:
+        """Return the same client at another root, with what is known of the server."""
+        moved = super().at(address)
+        moved._skew, moved._server, moved.traits = self._skew, self._server, self.traits
+        return moved
+
+    async def probe(self) -> Presence:
+        """Tell whether an object has the root as its key (FILE), or keys lie below it (DIRECTORY)."""
+        below = self._prefix if self.address.is_directory else self._prefix + "/"
+        answer = await self._list(Prefix=below, MaxKeys=1)
+        if not self.address.is_directory and await self.entry(b"") is not None:
+            return Presence.FILE
+        return Presence.DIRECTORY if answer.get("Contents") else Presence.NOTHING
+
+    # names -----------------------------------------------------------------------------------------------------
+
+    def refuses(self, key: bytes) -> str | None:
+        """Return why the server cannot hold a key."""
+        full = self._prefix.encode("utf-8", "surrogateescape") + key
+        try:
+            full.decode()
+        except UnicodeDecodeError:
+            return "the name is not UTF-8"
+        if len(full) > 1024:
+            return "the key has more than 1024 bytes"
+        if not full:
+            return "the key is empty"
+        if self._server.startswith("SeaweedFS"):
+            components = full.rstrip(b"/").split(b"/")
+            if b"\\" in full or any(component in (b"", b".", b"..") for component in components):
+                return "SeaweedFS would store it under another name"
+            if any(len(component) > 255 for component in components):
+                return "the name has a component of more than 255 bytes"
+        return None
+
+    def _key(self, key: bytes) -> str:
+        return self._prefix + key.decode("utf-8", "surrogateescape")
+
+    # listing ---------------------------------------------------------------------------------------------------
+
+    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the listing's pages as the server gives them.
+
+        Zero-byte keys that end in ``/`` are rows of kind DIRECTORY. Raises ListingError where the end of the listing
+        is not proven: a page that says there is more without saying where, or a place that repeats itself.
+        """
+        token: str | None = None
+        empty = 0
+        while True:
+            more = {"ContinuationToken": token} if token else {}
+            answer = await self._list(Prefix=self._prefix, **more)
+            contents = answer.get("Contents", [])
+            if contents:
+                empty = 0
+                yield self._page(contents)
+            if not answer.get("IsTruncated"):
+                return
+            following = answer.get("NextContinuationToken")
+            empty += not contents
+            if not following or following == token or empty > _EMPTY_PAGES:
+                raise ListingError(f"cannot list {self.address.given}: the server does not say how the listing goes on")
+            token = following
+
+    async def _list(self, **arguments: Any) -> dict[str, Any]:
+        try:
+            return await self.running.retried(lambda: self.call_s3("list_objects_v2", **arguments))
+        except Exception as error:
+            raise self.listing_error(error) from error
+
+    def listing_error(self, error: Exception, where: str | None = None) -> Exception:
+        """Turn an error of a request that the whole run depends on into what the run reports."""
+        if isinstance(error, ListingError):
+            return error
+        given, code = where or self.address.given, service_code(error)
+        if code == "NoSuchBucket" or classify(error) is Verdict.GONE:
+            endpoint = self.address.storage_options.get("client_kwargs", {}).get("endpoint_url")
+            line = f"aws s3 mb s3://{self._bucket}" + (f" --endpoint-url {endpoint}" if endpoint else "")
+            return BucketNotFound(f"{given}: the bucket {self._bucket} does not exist; make it with: {line}")
+        if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+            return AccessDenied(f"cannot open {given}: no credentials found; give them as AWS_ACCESS_KEY_ID and "
+                                "AWS_SECRET_ACCESS_KEY, in ~/.aws, or in the address")  # fmt: skip
+        if http_status(error) in (301, 307):
+            return ListingError(f"cannot open {given}: the bucket is in another region; name it with client_kwargs.region_name")
+        if classify(error) in (Verdict.DENIED, Verdict.FATAL):
+            return AccessDenied(f"cannot open {given}: {describe(error)}; check the keys and what they are allowed to do")
+        return ListingError(f"cannot list {given}: {describe(error)}")
+
+    def _page(self, contents: list[dict[str, Any]]) -> pa.RecordBatch:
+        cut = len(self._prefix)
+        keys = [item["Key"][cut:].encode("utf-8", "surrogateescape") for item in contents]
+        sizes = [item["Size"] for item in contents]
+        etags = [item.get("ETag", "").strip('"') or None for item in contents]
+        directory, file = int(Kind.DIRECTORY), int(Kind.FILE)
+        return page_from_columns(
+            {
+                "key": keys,
+                "kind": [
+                    directory if not size and (not key or key.endswith(b"/")) else file
+                    for key, size in zip(keys, sizes, strict=True)
+                ],
+                "size": sizes,
+                "mtime": pa.array([item["LastModified"] for item in contents], pa.timestamp("us", tz="UTC")),
+                "etag": etags,
+                "digest": [etag if etag and is_md5(etag) else None for etag in etags],
+            },
+            len(keys),
+        )
+
+    async def exists(self, key: bytes) -> bool:
+        """Tell whether an object has exactly this key."""
+        return await self.entry(key) is not None
+
+    async def entry(self, key: bytes) -> Entry | None:
+        """Return the present facts of one object from a HEAD."""
+        try:
+            head = await self.running.retried(lambda: self.call_s3("head_object", Key=self._key(key)))
+        except Exception as error:
+            if classify(error) is Verdict.GONE:
+                return None
+            raise self.listing_error(error) if service_code(error) in ("403", "NoSuchBucket") else error from error
+        moment = int(head["LastModified"].timestamp()) * 1_000_000_000
+        etag = head.get("ETag", "").strip('"') or None
+        return Entry(key, head["ContentLength"], moment, etag, etag if etag and is_md5(etag) else None, _metadata(head))
+
+    # reading ---------------------------------------------------------------------------------------------------
+
+    async def read(self, entry: Entry) -> bytes:
+        """Return the whole content of a small object, of the version that was listed; its metadata goes into ``entry``."""
+        answer, data = await self._get(entry, {})
+        entry.metadata = _metadata(answer)
+        if len(data) != entry.size:
+            raise ShortRead(f"read {len(data)} bytes where the listing said {entry.size}")
+        return data
+
+    async def part(self, entry: Entry, offset: int, length: int) -> bytes:
+        """Return one range of the version that was listed."""
+        _, data = await self._get(entry, {"Range": f"bytes={offset}-{offset + length - 1}"})
+        if len(data) != length:
+            raise ShortRead(f"read {len(data)} bytes of a range of {length}")
+        return data
+
+    async def parts(self, entry: Entry, part_size: int) -> AsyncIterator[bytes]:
+        """Yield a large object in order."""
+        assert entry.size is not None
+        for offset in range(0, entry.size, part_size):
+            yield await self.part(entry, offset, min(part_size, entry.size - offset))
+
+    async def _get(self, entry: Entry, arguments: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        if entry.etag:
+            arguments["IfMatch"] = f'"{entry.etag}"'
+        try:
+            answer = await self.call_s3("get_object", Key=self._key(entry.key), **arguments)
+            async with answer["Body"] as body:
+                if answer.get("ContentLength", 0) > (entry.size or 0):
+                    raise ShortRead(f"the server sends more than the {entry.size} bytes of the listing")
+                return answer, await body.read()
+        except Exception as error:
+            raise self._object_error(error) from error
+
+    def _object_error(self, error: Exception) -> Exception:
+        """Turn an error of one source object into what it means for that object."""
+        if isinstance(error, ObjectError):
+            return error
+        if http_status(error) == 412:
+            return SourceChanged("the source changed after it was listed")
+        if service_code(error) == "InvalidObjectState":
+            return ObjectError("the object is archived: restore it first (aws s3api restore-object)")
+        if classify(error) is Verdict.GONE:
+            return SourceVanished("the source is gone")
+        return error
+
+    # writing ---------------------------------------------------------------------------------------------------
+
+    async def put(self, entry: Entry, data: bytes) -> str:
+        """Write a small object in one request, whose checksum the server verifies."""
+        digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        answer = await self.call_s3("put_object", Key=self._key(entry.key), Body=data, **_described(entry))
+        if answer.get("ETag", "").strip('"') == digest:
+            return "md5"
+        return "crc32" if "ChecksumCRC32" in answer else "size"
+
+    async def begin(self, entry: Entry) -> Upload:
+        """Begin a multipart upload."""
+        assert entry.size is not None
+        answer = await self.call_s3("create_multipart_upload", Key=self._key(entry.key), **_described(entry))
+        return _Multipart(self, self._key(entry.key), answer["UploadId"], part_size(entry.size))
+
+    async def prepare_destination(self) -> None:
+        """Do nothing: a bucket holds no directories, and buckets are not made."""
+
+    async def delete(self, entries: Sequence[Entry]) -> list[Exception | None]:
+        """Remove objects, up to a thousand a request; key by key where the server refuses that."""
+        results: list[Exception | None] = []
+        for start in range(0, len(entries), _DELETE_AT_ONCE):
+            results += await self._delete_many([self._key(entry.key) for entry in entries[start : start + _DELETE_AT_ONCE]])
+        return results
+
+    async def _delete_many(self, keys: list[str]) -> list[Exception | None]:
+        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+        try:
+            answer = await self.running.retried(lambda: self.call_s3("delete_objects", Delete=wanted))
+        except Exception as error:
+            if classify(error) in (Verdict.DENIED, Verdict.FATAL):
+                return [error] * len(keys)
+            return list(await asyncio.gather(*(self._delete_key(key) for key in keys)))
+        failed = {item["Key"]: OSError(f"{item.get('Code')}: {item.get('Message')}") for item in answer.get("Errors", [])}
+        return [failed.get(key) for key in keys]
+
+    async def _delete_key(self, key: str) -> Exception | None:
+        try:
+            await self.running.retried(lambda: self.call_s3("delete_object", Key=key))
+        except Exception as error:
+            return None if classify(error) is Verdict.GONE else error
+        return None
+
+    # within the store ------------------------------------------------------------------------------------------
+
+    def same_store(self, source: Storage) -> bool:
+        """Tell whether both ends are reached through one endpoint with one identity."""
+        if not isinstance(source, S3Storage):
+            return False
+        mine, other = self.address.storage_options, source.address.storage_options
+        return all(mine.get(name) == other.get(name) for name in ("key", "secret", "token", "anon", "profile")) and (
+            _place(mine) == _place(other)
+        )
+
+    async def server_copy(self, source: Storage, entry: Entry) -> str:
+        """Copy inside the store, metadata kept, the version that was listed."""
+        assert isinstance(source, S3Storage) and entry.size is not None
+        origin = {"Bucket": source._bucket, "Key": source._key(entry.key)}
+        pin = {"CopySourceIfMatch": f'"{entry.etag}"'} if entry.etag else {}
+        try:
+            if entry.size <= _WHOLE_COPY:
+                await self.call_s3("copy_object", Key=self._key(entry.key), CopySource=origin, **pin)
+                return "server"
+            present = await source.entry(entry.key)
+            if present is None:
+                raise SourceVanished("the source is gone")
+            entry.metadata = present.metadata
+            upload = await self.begin(entry)
+            assert isinstance(upload, _Multipart)
+            try:
+                await upload.copy_from(origin, pin, entry.size)
+                await upload.commit()
+            except BaseException:
+                await asyncio.shield(upload.abort())
+                raise
+            return "server"
+        except Exception as error:
+            raise self._object_error(error) from error
+
+    def clock(self) -> tuple[float, float]:
+        """Return the bounds of how far the server's clock is ahead, from its answers' ``Date``."""
+        return self._skew.bounds()
+
+    def hasher(self, etag: str, size: int) -> Hasher | None:
+        """Return MD5 for a plain ETag, and the hash of parts for one that fsync's own part size explains."""
+        if is_md5(etag):
+            return hashlib.md5(usedforsecurity=False)
+        digest, dash, count = etag.partition("-")
+        if dash and is_md5(digest) and count == str(-(-size // part_size(size))):
+            return PartsHash(part_size(size))
+        return None
+
+
+class PartsHash:
+    """The ETag of a multipart upload: the MD5 of the parts' MD5s, a dash, the number of parts.
+
+    Observed on Amazon S3 and what follows it; not documented as a promise, so a difference means nothing.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size, self._filled = size, 0
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._digests: list[bytes] = []
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes."""
+        view = memoryview(data)
+        while view:
+            piece = view[: self._size - self._filled]
+            self._part.update(piece)
+            self._filled += len(piece)
+            view = view[len(piece) :]
+            if self._filled == self._size:
+                self._close_part()
+
+    def _close_part(self) -> None:
+        self._digests.append(self._part.digest())
+        self._part, self._filled = hashlib.md5(usedforsecurity=False), 0
+
+    def hexdigest(self) -> str:
+        """Return the ETag over all bytes taken."""
+        parts = [*self._digests, self._part.digest()] if self._filled else self._digests
+        return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+class _Multipart(Upload):
+    """Parts that become an object when the upload is completed; an aborted upload leaves nothing."""
+
+    parallel = True
+
+    def __init__(self, storage: S3Storage, key: str, upload_id: str, size: int) -> None:
+        self._storage, self._key, self._upload_id = storage, key, upload_id
+        self.part_size = size
+        self._parts: dict[int, dict[str, Any]] = {}
+
+    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        answer = await self._storage.call_s3(
+            "upload_part", Key=self._key, UploadId=self._upload_id, PartNumber=number + 1, Body=bytes(data)
+        )
+        self._done(number, answer)
+
+    async def copy_from(self, origin: dict[str, str], pin: Mapping[str, str], size: int) -> None:
+        """Fill all parts from an object of the same store."""
+        for number, offset in enumerate(range(0, size, self.part_size)):
+            last = min(offset + self.part_size, size) - 1
+            answer = await self._storage.running.retried(
+                lambda number=number, offset=offset, last=last: self._storage.call_s3(  # type: ignore[misc]
+                    "upload_part_copy", Key=self._key, UploadId=self._upload_id, PartNumber=number + 1,
+                    CopySource=origin, CopySourceRange=f"bytes={offset}-{last}", **pin,
+                )  # fmt: skip
+            )
+            self._done(number, answer["CopyPartResult"])
+
+    def _done(self, number: int, answer: Mapping[str, Any]) -> None:
+        part = {"PartNumber": number + 1, "ETag": answer["ETag"]}
+        for name in ("ChecksumCRC32", "ChecksumCRC64NVME"):
+            if answer.get(name):
+                part[name] = answer[name]
+        self._parts[number] = part
+
+    async def commit(self) -> str:
+        parts = [self._parts[number] for number in sorted(self._parts)]
+        answer = await self._storage.call_s3(
+            "complete_multipart_upload", Key=self._key, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
+        )
+        return "crc32" if "ChecksumCRC32" in parts[0] or "ChecksumCRC32" in answer else "size"
+
+    async def abort(self) -> None:
+        try:
+            await self._storage.call_s3("abort_multipart_upload", Key=self._key, UploadId=self._upload_id)
+        except Exception as error:
+            if classify(error) is not Verdict.GONE:
+                raise
+
+
+def is_md5(etag: str) -> bool:
+    """Tell whether an ETag has the form of a plain MD5."""
+    return len(etag) == 32 and all(character in "0123456789abcdef" for character in etag)
+
+
+def _place(options: Mapping[str, Any]) -> tuple[Any, Any]:
+    client = options.get("client_kwargs", {})
+    return options.get("endpoint_url") or client.get("endpoint_url"), client.get("region_name")
+
+
+def _metadata(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: answer[name] for name in _METADATA if answer.get(name)}
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    """Return what a PUT says about an object: what its source said, else a type guessed from the name."""
+    if entry.metadata:
+        return dict(entry.metadata)
+    guessed, encoding = mimetypes.guess_type(entry.key.rpartition(b"/")[2].decode("utf-8", "replace"))
+    return {"ContentType": guessed} if guessed and not encoding else {}
+
+
+def _timestamp(text: Any) -> datetime:
+    """Parse a timestamp of an answer: ISO 8601 without dateutil's cost, any other form as botocore does."""
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        from botocore.utils import parse_timestamp
+
+        parsed: datetime = parse_timestamp(text)
+        return parsed

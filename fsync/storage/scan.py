@@ -1,0 +1,222 @@
+"""The listing of a local tree: directory by directory, sorted, a page at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from fsync.errors import AccessDenied, ListingError, SourceNotFound, printable
+from fsync.schema import Kind, page_from_columns
+from fsync.storage.directories import is_partial
+from fsync.storage.walk import PAGE_ROWS, Prunes
+
+_FILE, _DIRECTORY, _LINK, _OTHER = int(Kind.FILE), int(Kind.DIRECTORY), int(Kind.LINK), int(Kind.OTHER)
+
+#: (name, with ``/`` behind a directory's; whether it is a link)
+Name = tuple[bytes, bool]
+
+
+class Scan:
+    """One listing of the files whose paths begin with ``root``.
+
+    ``root`` is bytes and ends in ``/`` in directory mode. ``follow`` lists what links lead to: a link to a directory
+    is walked, unless it leads to one of its own ancestors. Entries that exist but are nothing to copy (dangling link,
+    loop, device, socket) are rows of kind OTHER whose ``link`` column says why; a directory's row comes right
+    before what it holds. ``partials`` counts the unfinished files of fsync runs, which are invisible.
+
+    The ``changed`` column is the later of mtime and ctime, over the entry, the links that lead to it, and those
+    directories above it whose ctime is later than their mtime: that is how a renamed directory shows.
+    """
+
+    def __init__(self, root: bytes, given: str, *, follow: bool, prunes: Prunes | None) -> None:
+        self._root, self._given, self._follow, self._prunes = root, given, follow, prunes
+        self._now = time.time_ns()
+        self.partials = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._keys: list[bytes] = []
+        self._kinds: list[int] = []
+        self._sizes: list[int | None] = []
+        self._mtimes: list[int | None] = []
+        self._changed: list[int | None] = []
+        self._links: list[bytes | None] = []
+        self._modes: list[int | None] = []
+
+    def pages(self) -> Iterator[pa.RecordBatch]:
+        """Yield the pages; raises SourceNotFound, AccessDenied or ListingError."""
+        base, slash, prefix = self._root.rpartition(b"/")
+        base += slash
+        cut = len(self._root)
+        try:
+            names = [name for name in self._names(base) if name[0].startswith(prefix)]
+            above = os.stat(base)
+        except FileNotFoundError:
+            raise SourceNotFound(f"{self._given} does not exist") from None
+        except NotADirectoryError:
+            raise SourceNotFound(f"{self._given} is not a directory") from None
+        except OSError as error:
+            raise self._failed(base, error) from error
+        ancestors = [(above.st_dev, above.st_ino)]
+        moved = above.st_ctime_ns if above.st_ctime_ns > above.st_mtime_ns else 0
+        stack = [(base, iter(names), moved)]
+        while stack:
+            directory, children, moved = stack[-1]
+            for name, is_link in children:
+                path = directory + name
+                if name.endswith(b"/"):
+                    below = self._enter(path, path[cut:], is_link, moved, ancestors)
+                    if below is not None:
+                        stack.append(below)
+                        break
+                else:
+                    self._leaf(path, path[cut:], is_link, moved)
+                if len(self._keys) >= PAGE_ROWS:
+                    yield self._page()
+            else:
+                stack.pop()
+                ancestors.pop()
+        if self._keys:
+            yield self._page()
+
+    def _names(self, directory: bytes) -> list[Name]:
+        """Return the names in a directory, sorted with ``/`` behind those of directories."""
+        names: list[Name] = []
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                name = entry.name
+                is_link = entry.is_symlink()
+                if _is_directory(entry, self._follow):
+                    names.append((name + b"/", is_link))
+                elif is_partial(name) and not is_link:
+                    self.partials += 1
+                else:
+                    names.append((name, is_link))
+        names.sort()
+        return names
+
+    def _enter(
+        self, path: bytes, key: bytes, is_link: bool, moved: int, ancestors: list[tuple[int, int]]
+    ) -> tuple[bytes, Iterator[Name], int] | None:
+        """Add a directory's row; return what to walk next, None where it is not entered."""
+        try:
+            facts = os.stat(path)
+            if is_link:
+                moved = max(moved, os.lstat(path[:-1]).st_ctime_ns)
+            identity = (facts.st_dev, facts.st_ino)
+            if is_link and identity in ancestors:
+                self._add(key, _OTHER, None, None, None, b"loop", None)
+                return None
+            if facts.st_ctime_ns > facts.st_mtime_ns:
+                moved = max(moved, facts.st_ctime_ns)
+            if self._prunes is not None and self._prunes(key):
+                names = None
+            else:
+                names = self._names(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self._prove_gone(path, error)
+            self._add(key, _OTHER, None, None, None, b"vanished", None)
+            return None
+        except OSError as error:
+            raise self._failed(path, error) from error
+        self._add(key, _DIRECTORY, 0, facts.st_mtime_ns, None, None, facts.st_mode)
+        if names is None:
+            return None
+        ancestors.append(identity)
+        return path, iter(names), moved
+
+    def _leaf(self, path: bytes, key: bytes, is_link: bool, moved: int) -> None:
+        try:
+            facts = os.lstat(path)
+            changed = max(self._change(facts), moved)
+            if is_link and not self._follow:
+                self._add(key, _LINK, facts.st_size, facts.st_mtime_ns, changed, os.readlink(path), None)
+                return
+            if stat.S_ISLNK(facts.st_mode):
+                try:
+                    facts = os.stat(path)
+                except FileNotFoundError:
+                    self._add(key, _OTHER, None, None, None, b"dangling", None)
+                    return
+                changed = max(changed, self._change(facts))
+        except FileNotFoundError:
+            self._add(key, _OTHER, None, None, None, b"vanished", None)
+            return
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                self._add(key, _OTHER, None, None, None, b"loop", None)
+                return
+            raise self._failed(path, error) from error
+        if stat.S_ISREG(facts.st_mode):
+            self._add(key, _FILE, facts.st_size, facts.st_mtime_ns, changed, None, facts.st_mode)
+        else:
+            self._add(key, _OTHER, None, None, None, b"special", None)
+
+    def _change(self, facts: os.stat_result) -> int:
+        """Return when an entry last changed; an mtime set into the future says nothing about that."""
+        mtime, ctime = facts.st_mtime_ns, facts.st_ctime_ns
+        return mtime if ctime < mtime <= self._now else ctime
+
+    def _add(
+        self,
+        key: bytes,
+        kind: int,
+        size: int | None,
+        mtime: int | None,
+        changed: int | None,
+        link: bytes | None,
+        mode: int | None,
+    ) -> None:
+        self._keys.append(key)
+        self._kinds.append(kind)
+        self._sizes.append(size)
+        self._mtimes.append(mtime)
+        self._changed.append(changed)
+        self._links.append(link)
+        self._modes.append(mode)
+
+    def _page(self) -> pa.RecordBatch:
+        page = page_from_columns(
+            {
+                "key": self._keys,
+                "kind": self._kinds,
+                "size": self._sizes,
+                "mtime": self._mtimes,
+                "changed": self._changed,
+                "link": self._links,
+                "mode": self._modes,
+            },
+            len(self._keys),
+        )
+        self._clear()
+        return page
+
+    def _prove_gone(self, path: bytes, error: OSError) -> None:
+        """Return if a directory is gone from its parent's listing too; else the listing has failed."""
+        parent, _, name = path[:-1].rpartition(b"/")
+        try:
+            os.lstat(path[:-1])
+        except FileNotFoundError:
+            return
+        except OSError as second:
+            raise self._failed(path, second) from second
+        if name in os.listdir(parent or b"/"):
+            raise self._failed(path, error) from error
+
+    def _failed(self, path: bytes, error: OSError) -> ListingError:
+        kind = AccessDenied if isinstance(error, PermissionError) else ListingError
+        return kind(f"cannot list {printable(path)}: {error.strerror}")
+
+
+def _is_directory(entry: os.DirEntry[bytes], follow: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise

@@ -1,0 +1,96 @@
+"""A listing in key order out of single-directory ``ls`` calls, for every storage without a pager of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from fsync.errors import ListingError, SourceNotFound, printable
+from fsync.schema import Kind, page_from_columns
+from fsync.storage.info import row_of
+
+if TYPE_CHECKING:
+    from fsync.storage.base import Storage
+
+#: rows of a page
+PAGE_ROWS = 4096
+
+Child = tuple[str, Mapping[str, Any]]
+Prunes = Callable[[bytes], bool]
+
+
+async def walk(storage: Storage, prunes: Prunes | None) -> AsyncIterator[pa.RecordBatch]:
+    """Yield the entries below a storage's root as pages, depth first, in the order of the keys' bytes.
+
+    A directory that its parent lists but that is gone when it is listed itself becomes a row of kind OTHER (it
+    protects what the destination has below it) if the parent, listed again, no longer has it; any other failure
+    raises ListingError.
+    """
+    root = storage.address.root
+    head, slash, prefix = root.rpartition("/")
+    base = head + slash
+    keys: list[bytes] = []
+    rows: list[dict[str, Any]] = []
+    top = await _children(storage, base, None)
+    if top is None:
+        raise SourceNotFound(f"{storage.address.given} does not exist")
+    stack: list[Iterator[Child]] = [iter([child for child in top if child[0].startswith(root)])]
+    while stack:
+        child = next(stack[-1], None)
+        if child is None:
+            stack.pop()
+            continue
+        name, info = child
+        key = name[len(root) :].encode("utf-8", "surrogateescape")
+        row = row_of(info)
+        if name.endswith("/") and not (prunes and prunes(key)):
+            below = await _children(storage, name, name.rstrip("/").rpartition("/")[0])
+            if below is None:
+                row = {**row, "kind": int(Kind.OTHER), "link": b"vanished"}
+            else:
+                stack.append(iter(below))
+        keys.append(key)
+        rows.append(row)
+        if len(keys) >= PAGE_ROWS:
+            yield page_of_rows(keys, rows)
+            keys, rows = [], []
+    if keys:
+        yield page_of_rows(keys, rows)
+
+
+async def _children(storage: Storage, directory: str, parent: str | None) -> list[Child] | None:
+    """List one directory as (path, info), directories' paths with ``/`` behind, sorted by bytes; None if it is gone."""
+    try:
+        infos = await storage.listing_call("ls", bare(directory), detail=True)
+    except FileNotFoundError:
+        if parent is None:
+            return None
+        again = await storage.listing_call("ls", parent, detail=True)
+        if any(bare(info["name"]) == bare(directory) for info in again):
+            raise ListingError(
+                f"cannot list {printable(directory)}: its parent has it, yet the storage says that it does not exist"
+            ) from None
+        return None
+    children = []
+    for info in infos:
+        name = bare(info["name"])
+        if name != bare(directory):
+            path = directory + name.rpartition("/")[2]
+            children.append((path + "/" if info["type"] == "directory" else path, info))
+    children.sort(key=lambda child: child[0].encode("utf-8", "surrogateescape"))
+    return children
+
+
+def page_of_rows(keys: list[bytes], rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    """Build a page from row dicts; columns that no row has are null."""
+    columns: dict[str, Any] = {"key": keys}
+    for name in {name for row in rows for name in row}:
+        columns[name] = [row.get(name) for row in rows]
+    return page_from_columns(columns, len(keys))
+
+
+def bare(path: str) -> str:
+    """Return a path without trailing slashes, the root itself kept."""
+    return path.rstrip("/") or path[:1]

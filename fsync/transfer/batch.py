@@ -1,0 +1,128 @@
+"""Copy one batch of a plan: each object has its own result, and no object's failure is another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import pyarrow as pa
+
+from fsync.errors import SourceChanged, SourceVanished, TypeClash
+from fsync.pacing import Verdict, classify, describe
+from fsync.storage.base import Entry, Storage, check_name
+from fsync.transfer.relay import move
+
+
+class Status(Enum):
+    """How an action ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    #: the source was listed but is gone: nothing to copy, nothing to delete either
+    VANISHED = "vanished"
+    #: another kind of entry has the name at the destination
+    CLASH = "clash"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The result of one action; ``verified`` says by what, ``error`` is one line without the key."""
+
+    key: bytes
+    status: Status
+    size: int = 0
+    verified: str = ""
+    error: str = ""
+    fatal: bool = False
+
+
+def entries_of(batch: pa.RecordBatch, side: str = "") -> list[Entry]:
+    """Return the source entries (``side`` empty) or destination entries (``dst_``) of a PLAN batch, in its order."""
+    mtimes = batch.column(side + "mtime").cast(pa.int64()).to_pylist()
+    columns = [batch.column(side + name).to_pylist() for name in ("size", "etag", "digest")]
+    keys = batch.column("key").to_pylist()
+    return [
+        Entry(key, size, mtime, etag, digest)
+        for key, mtime, size, etag, digest in zip(keys, mtimes, *columns, strict=True)
+    ]
+
+
+async def copy_batch(source: Storage, destination: Storage, entries: Sequence[Entry]) -> list[Outcome]:
+    """Copy entries; give their outcomes in the same order. Never raises for one object's failure.
+
+    Where the two ends can do it directly, the first attempt at all of them is one blocking call; what fails there,
+    and every other pair of ends, goes object by object with retries.
+    """
+    direct = destination.direct(source)
+    if direct is None:
+        return list(await asyncio.gather(*(copy_one(source, destination, entry) for entry in entries)))
+    fit = [entry for entry in entries if destination.refuses(entry.key) is None and entry.size is not None]
+    attempts = dict(zip((entry.key for entry in fit), await destination.running.on_disk(direct, fit), strict=True))
+    outcomes = []
+    for entry in entries:
+        first = attempts.get(entry.key)
+        if isinstance(first, str):
+            outcomes.append(Outcome(entry.key, Status.DONE, entry.size or 0, first))
+        else:
+            outcomes.append(await copy_one(source, destination, entry, first))
+    return outcomes
+
+
+async def copy_one(
+    source: Storage, destination: Storage, entry: Entry, failure: Exception | None = None
+) -> Outcome:
+    """Copy one object, trying again what may succeed; ``failure`` is the error of an attempt already made.
+
+    A source that changed since it was listed is looked at again, and what it is now is copied.
+    """
+    async with destination.running.slots:
+        attempt = 0
+        while True:
+            try:
+                if failure is not None:
+                    raise failure
+                check_name(destination, entry.key)
+                if entry.size is None:
+                    entry = await _present(source, entry)
+                return Outcome(entry.key, Status.DONE, entry.size or 0, await move(source, destination, entry))
+            except Exception as error:
+                failure = None
+                try:
+                    verdict, outcome = await _judge(source, entry, error)
+                    if outcome is None and not destination.running.pacing.again(attempt, verdict):
+                        outcome = Outcome(entry.key, Status.FAILED, error=describe(error), fatal=verdict is Verdict.FATAL)
+                    if outcome is not None:
+                        return outcome
+                    await asyncio.sleep(destination.running.pacing.wait(attempt, verdict))
+                    if isinstance(error, SourceChanged):
+                        entry = await _present(source, entry)
+                except SourceVanished:
+                    return Outcome(entry.key, Status.VANISHED)
+                except Exception as second:
+                    return Outcome(entry.key, Status.FAILED, error=describe(second))
+                attempt += 1
+
+
+async def _judge(source: Storage, entry: Entry, error: Exception) -> tuple[Verdict, Outcome | None]:
+    """Tell what an error of an attempt means; an outcome where it ends the object's attempts."""
+    if isinstance(error, SourceVanished):
+        return Verdict.GONE, Outcome(entry.key, Status.VANISHED)
+    if isinstance(error, (TypeClash, NotADirectoryError, IsADirectoryError)):
+        words = describe(error) if isinstance(error, TypeClash) else "a file or directory of that name stands in the way"
+        return Verdict.PERMANENT, Outcome(entry.key, Status.CLASH, error=words)
+    verdict = classify(error)
+    if verdict is Verdict.GONE and await source.entry(entry.key) is None:
+        return verdict, Outcome(entry.key, Status.VANISHED)
+    return verdict, None
+
+
+async def _present(source: Storage, entry: Entry) -> Entry:
+    """Return the entry as it is now."""
+    now = await source.entry(entry.key)
+    if now is None:
+        raise SourceVanished("the source is gone")
+    if now.size is None:
+        raise SourceChanged("the source does not tell its size")
+    return now

@@ -1,0 +1,100 @@
+"""Move one object: inside the store where both ends are in it, else through this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from fsync.errors import ShortRead, SourceChanged
+from fsync.storage.base import Entry, Storage, Upload
+
+#: objects up to this size are read and written in one request each
+SMALL = 8 << 20
+#: parts of one object under way at once
+_PARTS = 8
+
+
+async def move(source: Storage, destination: Storage, entry: Entry) -> str:
+    """Copy one object, once, to its final name; return what verified it.
+
+    Whatever goes wrong, the final name holds what it held before, or the whole new object.
+    """
+    assert entry.size is not None
+    if destination.same_store(source):
+        return await destination.server_copy(source, entry)
+    if entry.size <= SMALL:
+        async with destination.running.buffers.claim(entry.size):
+            return await destination.put(entry, await source.read(entry))
+    return await _move_parts(source, destination, entry)
+
+
+async def _move_parts(source: Storage, destination: Storage, entry: Entry) -> str:
+    if source.ranged and not entry.metadata and (present := await source.entry(entry.key)) is not None:
+        entry.metadata = present.metadata
+    upload = await destination.begin(entry)
+    try:
+        if upload.parallel and source.ranged:
+            await _parts_at_once(source, destination, entry, upload)
+        else:
+            await _parts_in_order(source, destination, entry, upload)
+        return await upload.commit()
+    except BaseException:
+        await asyncio.shield(upload.abort())
+        raise
+
+
+async def _parts_at_once(source: Storage, destination: Storage, entry: Entry, upload: Upload) -> None:
+    """Fetch and write parts in any order, a few at a time; each is tried again on its own.
+
+    The object's own slot carries one part after the other; further parts run beside it while there are free slots.
+    """
+    pending = enumerate(_ranges(entry, upload.part_size))
+    running = destination.running
+    busy: set[asyncio.Task[None] | None] = set()
+
+    async def carry(number: int, offset: int, length: int) -> None:
+        async with running.buffers.claim(length):
+            data = await running.retried(lambda: source.part(entry, offset, length))
+            await running.retried(lambda: upload.write(number, data))
+
+    async def beside() -> None:
+        while True:
+            async with running.slots:
+                item = next(pending, None)
+                if item is None:
+                    return
+                busy.add(asyncio.current_task())
+                await carry(item[0], *item[1])
+                busy.discard(asyncio.current_task())
+
+    helpers = [asyncio.ensure_future(beside()) for _ in range(min(_PARTS, running.threads) - 1)]
+    try:
+        for number, (offset, length) in pending:
+            await carry(number, offset, length)
+        await asyncio.gather(*(helper for helper in helpers if helper in busy or helper.done()))
+    finally:
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+
+
+async def _parts_in_order(source: Storage, destination: Storage, entry: Entry, upload: Upload) -> None:
+    """Stream an object part by part; its version is compared at the end, because nothing pins it meanwhile."""
+    number = 0
+    length = 0
+    async with destination.running.buffers.claim(upload.part_size):
+        async for data in source.parts(entry, upload.part_size):
+            await upload.write(number, data)
+            number += 1
+            length += len(data)
+    if length != entry.size:
+        raise ShortRead(f"read {length} bytes where the listing said {entry.size}")
+    now = await source.entry(entry.key)
+    if now is None or (now.size, now.etag, now.mtime) != (entry.size, entry.etag, entry.mtime):
+        raise SourceChanged("the source changed while it was being read")
+
+
+def _ranges(entry: Entry, part_size: int) -> Iterator[tuple[int, int]]:
+    assert entry.size is not None
+    for offset in range(0, entry.size, part_size):
+        yield offset, min(part_size, entry.size - offset)
