@@ -19,6 +19,7 @@ from fsync.readers import READERS, SFTP_REST, Text, names_directory, read_sftp
 from fsync.schemes import IDENTITY, NEAREST, OBJECT_FAMILIES, PACKAGES, SCHEMES
 
 _ARN_BUCKET = re.compile(r"arn:[^/]*:(?:accesspoint|outpost)[/:][^/]+(?:/(?:accesspoint|bucket)/[^/]+)?")
+_PASSWORD_WITH_SLASH = re.compile(r"[^/:]+:[^/:][^/]*/[^@]*@[^/:@]+:.*", re.DOTALL)
 _CHAIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::.*://", re.DOTALL)
 
 
@@ -192,6 +193,8 @@ def _bare_host(given: str, options: Mapping[str, Any], environ: Mapping[str, str
     both = "give ./PATH for a local path, or HOST:PATH or sftp://HOST[:PORT]/PATH for one over SSH"
     if at and ":" in before and ":" not in after:
         raise ValueError(f"no local path has this name, and as a host it lacks the colon before the path: {both}")
+    if not at and _PASSWORD_WITH_SLASH.fullmatch(given):
+        raise ValueError(f"the text before @ may be a password or a path: {both}")
     name = head.partition(":")[0].lower()
     if not at and (name in SCHEMES or name in NEAREST):
         raise AddressError(

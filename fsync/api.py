@@ -159,7 +159,9 @@ async def _dry(ends: Ends) -> SyncResult:
     return ends.report.result(complete=True, exit_code=5 if found and ends.options.exit_code else 0)
 
 
-async def list_pages(address: Any, options: Options, storage_options: StorageOptions = None) -> AsyncIterator[pa.RecordBatch]:
+async def list_pages(
+    address: Any, options: Options, storage_options: StorageOptions = None
+) -> AsyncIterator[pa.RecordBatch]:
     """Yield the pages of one address through its rules and ``--limit``."""
     from fsync.ends import opened_one
 
@@ -213,7 +215,7 @@ def _finished(work: Callable[[], SyncResult], raise_on_error: bool) -> SyncResul
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on fsspec's own loop, to which every asynchronous storage's sessions belong, and wait for it.
 
-    Interrupted by a signal, the coroutine is cancelled and its cleaning up is waited for before the interruption goes on.
+    Interrupted by a signal, it cancels the coroutine and waits for its cleaning up before the interruption goes on.
     """
     import fsspec.asyn
 
@@ -271,4 +273,3 @@ def _listening(progress: Progress) -> Iterator[Listener | None]:
             yield display.listen
     else:
         yield progress if callable(progress) else None
-

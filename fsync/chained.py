@@ -54,8 +54,7 @@ def _read(cls: Any, protocol: str, link: str) -> tuple[str, dict[str, Any]]:
     """Return path and options as the package reads them."""
     try:
         path, found = str(cls._strip_protocol(link)), dict(cls._get_kwargs_from_urls(link))
-    except Exception as error:
-        # whatever a package raises may repeat the URL, secrets included
+    except Exception as error:  # noqa: BLE001 - whatever a package raises may repeat the URL, secrets included
         raise ValueError(f"{cls.__name__} cannot read it as {protocol}:// ({type(error).__name__})") from None
     ends = link.endswith("/") and not link.endswith("://")
     return (path + "/" if path and ends and not path.endswith("/") else path), found

@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(
 #: options whose names look like secrets but hold file names, ids or switches
 _NO_SECRET = frozenset({"client_keys", "server_host_key_algs", "key_size", "ssekmskeyid", "private_key_id"})
 #: gcsfs's words for ways to authenticate
-_TOKEN_WORDS = frozenset({"anon", "google_default", "cloud", "browser", "cache"})
+_TOKEN_WORDS = ("anon", "google_default", "cloud", "browser", "cache")
 _PART_OF_CONNECTION = re.compile(r"(?:AccountKey|SharedAccessSignature|SharedAccessKey)=([^;]+)", re.IGNORECASE)
 
 
@@ -84,7 +84,7 @@ def secrets_in(options: Mapping[str, Any]) -> Iterator[str]:
             yield from secrets_in(value)
         elif name == "auth" and isinstance(value, Sequence) and not isinstance(value, str):
             yield from (part for part in value[1:] if isinstance(part, str))
-        elif secret_name(str(name)):
+        elif secret_name(str(name)) and not (name == "token" and value in _TOKEN_WORDS):
             yield from _texts(value)
         elif isinstance(value, (list, tuple)):
             yield from (secret for item in value if isinstance(item, Mapping) for secret in secrets_in(item))
@@ -99,11 +99,11 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     if isinstance(value, str):
-        if value and value not in _TOKEN_WORDS:
+        if value:
             yield value
             yield from _PART_OF_CONNECTION.findall(value)
-            if value.startswith(("Basic ", "Bearer ")):
-                yield value.split(" ", 1)[1]
+        if value.startswith(("Basic ", "Bearer ")):
+            yield value.split(" ", 1)[1]
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _texts(item)

@@ -126,7 +126,9 @@ def _deletions(rows: pa.RecordBatch) -> pa.RecordBatch:
         "reason": pa.repeat(pa.scalar(int(Reason.EXTRA), pa.int8()), length),
         **{"dst_" + name: rows.column(name) for name in ("kind", "size", "mtime", "etag", "digest")},
     }
-    return pa.RecordBatch.from_arrays([columns.get(field.name, pa.nulls(length, field.type)) for field in PLAN], schema=PLAN)
+    return pa.RecordBatch.from_arrays(
+        [columns.get(field.name, pa.nulls(length, field.type)) for field in PLAN], schema=PLAN
+    )
 
 
 def check_limits(
@@ -170,16 +172,19 @@ def top_name(key: bytes) -> bytes:
 
 
 async def release(
-    source: Storage, destination: Storage, backup: Storage | None, doomed: Spool
+    source: Storage, destination: Storage, backup: Storage | None, doomed: Spool, gone: set[bytes]
 ) -> AsyncIterator[tuple[pa.RecordBatch, list[Outcome]]]:
     """Remove the doomed entries batch by batch; yield each batch with its outcomes.
 
     Each key is asked for at the source once more: one that stands there after all, or about which the source cannot
-    be asked, is left alone and fails. With ``backup`` an entry is removed only after it was copied there.
+    be asked, is left alone and fails. With ``backup`` an entry is removed only after it was copied there. ``gone`` are
+    keys that are removed already.
     """
+    already = pa.array(sorted(gone), pa.binary())
     for batch in _batches(doomed):
+        batch = batch.filter(pc.invert(pc.is_in(batch.column("key"), already)))
         entries = entries_of(batch, "dst_")
-        outcomes = list(await asyncio.gather(*(_clear(source, destination, backup, entry) for entry in entries)))
+        outcomes = list(await asyncio.gather(*(clear(source, destination, backup, entry) for entry in entries)))
         wanted = [position for position, outcome in enumerate(outcomes) if outcome is None]
         errors = await destination.delete([entries[position] for position in wanted])
         for position, error in zip(wanted, errors, strict=True):
@@ -196,12 +201,14 @@ def _batches(spool: Spool) -> Iterator[pa.RecordBatch]:
             yield batch.slice(start, _BATCH)
 
 
-async def _clear(source: Storage, destination: Storage, backup: Storage | None, entry: Entry) -> Outcome | None:
+async def clear(source: Storage, destination: Storage, backup: Storage | None, entry: Entry) -> Outcome | None:
     """Return None if an entry may be removed now, else what stands against it."""
     try:
         async with source.running.slots:
             if await source.exists(entry.key):
-                return Outcome(entry.key, Status.FAILED, error="not deleted: the source has it, though it was not listed")
+                return Outcome(
+                    entry.key, Status.FAILED, error="not deleted: the source has it, though it was not listed"
+                )
     except Exception as error:
         return Outcome(entry.key, Status.FAILED, error=f"not deleted: the source could not be asked: {describe(error)}")
     if backup is not None:

@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 
 from fsync.errors import OptionError
 from fsync.options import Options
-from fsync.schema import PAGE, PLAN, Action, Kind, Reason, concatenate, empty_page
-from fsync.sorting import last_key, rows_up_to
+from fsync.schema import PAGE, PLAN, Action, Kind, Reason, concatenate, empty_page, last_key, rows_up_to
 from fsync.traits import MtimeKind, Traits
 
 #: rows of one side that a window waits for, and pages at most: the first copies should not wait for many requests
@@ -133,7 +132,9 @@ class Window:
     destination: pa.RecordBatch
 
 
-async def windows(source: AsyncIterator[pa.RecordBatch], destination: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[Window]:
+async def windows(
+    source: AsyncIterator[pa.RecordBatch], destination: AsyncIterator[pa.RecordBatch]
+) -> AsyncIterator[Window]:
     """Cut two streams of sorted pages into windows, at the smaller of the two last keys at hand."""
     left, right = _Side(source), _Side(destination)
     while True:
@@ -250,7 +251,9 @@ def _compare(rows: pa.RecordBatch, present: pa.BooleanArray, rule: Comparison) -
         reason = _if(pc.and_(newer, pc.not_equal(reason, int(Reason.SAME))), Reason.NEWER, reason)
     if rule.ignore_existing:
         reason = _constant(rows, Reason.IGNORED)
-    reason = pc.if_else(present, reason, pa.scalar(int(Reason.EXISTING if rule.existing else Reason.MISSING), pa.int8()))
+    reason = pc.if_else(
+        present, reason, pa.scalar(int(Reason.EXISTING if rule.existing else Reason.MISSING), pa.int8())
+    )
     skipped = pc.is_in(reason, pa.array([int(word) for word in _SKIPPED], pa.int8()))
     missing = pc.equal(reason, int(Reason.MISSING))
     action = pc.if_else(skipped, _word(Action.SKIP), pc.if_else(missing, _word(Action.COPY), _word(Action.UPDATE)))
@@ -329,7 +332,9 @@ def split_late(plan: pa.RecordBatch, rule: Comparison, now: int) -> tuple[pa.Rec
     tick = pa.scalar(rule.late_tick, pa.int64())
     changed = pc.add(_changed(plan), rule.late_allowance)
     over = pc.multiply(pc.add(pc.divide(changed, tick), 1), tick)
-    waits = pc.and_(pc.greater(over, now + rule.late_lead), pc.less(over, now + rule.late_lead + rule.late_tick + _FUTURE))
+    waits = pc.and_(
+        pc.greater(over, now + rule.late_lead), pc.less(over, now + rule.late_lead + rule.late_tick + _FUTURE)
+    )
     waits = pc.fill_null(waits, False)
     if rule.times is Times.NONE or not pc.any(waits).as_py():
         return plan, plan.slice(0, 0)

@@ -67,9 +67,9 @@ def _known(provider: Provider, host: str, tail: str, path: str) -> Place | None:
     else:
         endpoint = host
         bucket, _, path = path.partition("/")
-    region = match.groupdict().get("region") or ""
+    region = (match.groupdict().get("region") or "").lower()
     if provider.endpoint:
-        endpoint = provider.endpoint.format(region=region.lower())
+        endpoint = provider.endpoint.format(region=region)
     known = provider.sdk and not tail and (bool(region) or endpoint.endswith("s3.amazonaws.com"))
     return Place(
         checked_bucket(bucket), path, "" if known else endpoint.lower() + tail, region or provider.region,

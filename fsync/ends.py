@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -116,7 +117,9 @@ async def opened(
     """
     rules = Rules.parse(options.rules, full_path=options.match_full_path)
     _check_spill_dir(options.spill_dir)
-    backup_address = None if options.backup_dir is None else parse(options.backup_dir, options=_backup_options(dst, options))
+    backup_address = (
+        None if options.backup_dir is None else parse(options.backup_dir, options=_backup_options(dst, options))
+    )
     secrets = [*src.secrets, *dst.secrets, *(backup_address.secrets if backup_address else ())]
     redact = Redactor(secrets)
     report = Report(listener, redact, dry=options.dry)
@@ -126,7 +129,7 @@ async def opened(
     storages: list[Storage] = []
     try:
         for address in (src, dst, *([backup_address] if backup_address else [])):
-            storages.append(await open_storage(address, running))
+            storages.append(await open_storage(address, running))  # noqa: PERF401 - closed if a later one fails
         source, destination, *others = storages
         found = await source.probe()
         there = await destination.probe()
@@ -148,7 +151,11 @@ async def opened(
         )
         if comparison.times is Times.NONE and not (options.size_only or options.checksum or options.force_update):
             report.notice("entries are compared by size alone: one of the storages tells no modification times")
-        yield ends
+        ticker = asyncio.ensure_future(_tick(report))
+        try:
+            yield ends
+        finally:
+            ticker.cancel()
     finally:
         for storage in storages:
             await storage.close()
@@ -189,6 +196,12 @@ def _backup_options(dst: Address, options: Options) -> dict[str, Any]:
 def _check_spill_dir(directory: str | None) -> None:
     if directory is not None and not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):
         raise OptionError(f"--spill-dir {directory} is no directory that can be written to")
+
+
+async def _tick(report: Report) -> None:
+    while True:
+        await asyncio.sleep(0.2)
+        report.tell_progress()
 
 
 async def _reconciled(

@@ -65,29 +65,33 @@ class Executor:
 
     async def _run(self, plan: pa.RecordBatch) -> None:
         try:
-            outcomes = await self.copy(plan)
+            outcomes = await self._copy(plan)
             for outcome in outcomes:
                 if outcome.fatal:
                     self._fatal = self._fatal or f"stopped at {outcome.key.decode('utf-8', 'replace')}: {outcome.error}"
         finally:
             self._room.release()
 
-    async def copy(self, plan: pa.RecordBatch, *, last_try: bool = False) -> list[Outcome]:
-        """Copy the rows of a PLAN batch and account for them; with ``last_try`` a clash is a failure."""
+    async def _copy(self, plan: pa.RecordBatch) -> list[Outcome]:
+        """Copy the rows of a PLAN batch and account for all but the clashes, which are collected."""
+        outcomes = await self.attempt(plan)
+        clashing = pa.array([outcome.status is Status.CLASH for outcome in outcomes], pa.bool_())
+        if not pc.any(clashing).as_py():
+            self.account(plan, outcomes)
+            return outcomes
+        blocked = [outcome for outcome in outcomes if outcome.status is Status.CLASH]
+        rows = plan.filter(clashing)
+        self.clashes += [(rows.slice(number, 1), outcome) for number, outcome in enumerate(blocked)]
+        free = [outcome for outcome in outcomes if outcome.status is not Status.CLASH]
+        self.account(plan.filter(pc.invert(clashing)), free)
+        return outcomes
+
+    async def attempt(self, plan: pa.RecordBatch) -> list[Outcome]:
+        """Copy the rows of a PLAN batch, backups first; give the outcomes in its order without accounting for them."""
         kept_back = await self._keep_back(plan)
         ready = [entry for entry in entries_of(plan) if entry.key not in kept_back]
         done = {outcome.key: outcome for outcome in await copy_batch(self._source, self._destination, ready)}
-        outcomes = [kept_back.get(key) or done[key] for key in plan.column("key").to_pylist()]
-        settled = outcomes
-        if not last_try and any(outcome.status is Status.CLASH for outcome in outcomes):
-            clashed = pa.array([outcome.status is Status.CLASH for outcome in outcomes], pa.bool_())
-            blocked = plan.filter(clashed)
-            for number, outcome in enumerate(outcome for outcome in outcomes if outcome.status is Status.CLASH):
-                self.clashes.append((blocked.slice(number, 1), outcome))
-            plan = plan.filter(pc.invert(clashed))
-            settled = [outcome for outcome in outcomes if outcome.status is not Status.CLASH]
-        self.account(plan, settled)
-        return outcomes
+        return [kept_back.get(key) or done[key] for key in plan.column("key").to_pylist()]
 
     async def _keep_back(self, plan: pa.RecordBatch) -> dict[bytes, Outcome]:
         """Copy what is about to be replaced to the backup; give the outcomes of those that must not be replaced."""
@@ -142,7 +146,9 @@ def keep_plan(plan: pa.RecordBatch, report: Report) -> None:
         outcomes = [Outcome(key, Status.DONE) for key in plan.column("key").to_pylist()]
         rows = result_rows(plan, outcomes, report)
         planned = pa.array(["planned"] * plan.num_rows, pa.string())
-        report.rows.append(rows.set_column(rows.schema.get_field_index("status"), RESULT_WORDS.field("status"), planned))
+        report.rows.append(
+            rows.set_column(rows.schema.get_field_index("status"), RESULT_WORDS.field("status"), planned)
+        )
 
 
 class Planned:

@@ -130,5 +130,3 @@ def of_kind(page: pa.RecordBatch, *kinds: Kind) -> pa.RecordBatch:
     """Return the rows of a page that are of one of the kinds."""
     wanted = pc.is_in(page.column("kind"), pa.array([int(kind) for kind in kinds], pa.int8()))
     return page if pc.all(wanted).as_py() else page.filter(wanted)
-
-

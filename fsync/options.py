@@ -269,26 +269,26 @@ class Options:
         group="comparison",
     )  # fmt: skip
     # what is done
-    dry: bool = _row(
-        False, flag, "--dry --dry-run -n", "show what would be done and touch nothing", group="action"
-    )
+    dry: bool = _row(False, flag, "--dry --dry-run -n", "show what would be done and touch nothing", group="action")
     exit_code: bool = _row(
         False, flag, "--exit-code", "with --dry: exit 5 when something would be done", group="action"
     )
     delete_dst: bool = _row(
-        False, flag, "--delete-dst --deleteDst", "remove what the source does not have, last and only after a clean run",
+        False, flag, "--delete-dst --deleteDst", "remove what the source does not have, last, after a clean run",
         group="action",
     )  # fmt: skip
     max_delete: DeleteLimit | None = _row(
-        None, delete_limit, "--max-delete", "delete nothing (exit 4) if more than N entries, or N% of the destination, would go",
+        None, delete_limit, "--max-delete",
+        "delete nothing (exit 4) if more than N, or N% of the destination, would go",
         group="action", metavar="N|N%",
     )  # fmt: skip
     allow_empty_source: bool = _row(
-        False, flag, "--allow-empty-source", "accept a source that is missing, or that has nothing left while deletions are asked for",
+        False, flag, "--allow-empty-source",
+        "accept a source that is missing, and deletions where nothing is left of it",
         group="action",
     )  # fmt: skip
     delete_prefix: bool = _row(
-        False, flag, "--delete-prefix", "in prefix mode: delete also below top-level names that the source does not have",
+        False, flag, "--delete-prefix", "in prefix mode: delete also top-level names that the source does not have",
         group="action",
     )  # fmt: skip
     backup_dir: Any = _row(
@@ -297,7 +297,13 @@ class Options:
     )  # fmt: skip
     # how it runs
     threads: int = _row(
-        10, whole(1), "--threads -p --thread", "requests and copies in flight", group="running", verbs="sync ls", metavar="N"
+        10,
+        whole(1),
+        "--threads -p --thread",
+        "requests and copies in flight",
+        group="running",
+        verbs="sync ls",
+        metavar="N",
     )
     memory: int = _row(
         256 << 20, memory_size, "--memory", "bytes that buffers may take together",
@@ -325,9 +331,7 @@ class Options:
         group="addresses", metavar="K=V", repeats=True,
     )  # fmt: skip
     # what people see
-    json: bool = _row(
-        False, flag, "--json", "one JSON event a line on stdout", group="output", verbs="sync ls"
-    )
+    json: bool = _row(False, flag, "--json", "one JSON event a line on stdout", group="output", verbs="sync ls")
     quiet: bool = _row(False, flag, "--quiet -q", "only warnings and errors", group="output", verbs="sync ls")
     verbose: bool = _row(
         False, flag, "--verbose --debug -v", "every action, and what the storages do", group="output", verbs="sync ls"

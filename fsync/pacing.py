@@ -34,8 +34,21 @@ _PASSING_ERRNO = {
     errno.ECONNABORTED, errno.EPIPE, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EREMOTEIO, errno.ESTALE,
 }  # fmt: skip
 _FATAL_CODES = {"ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "QuotaExceeded"}
-_SLOW_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "BandwidthLimitExceeded"}
-_PASSING_CODES = {"RequestTimeout", "InternalError", "ServiceUnavailable", "OperationAborted", "XAmzContentSHA256Mismatch"}
+_SLOW_CODES = {
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "BandwidthLimitExceeded",
+}
+_PASSING_CODES = {
+    "RequestTimeout",
+    "InternalError",
+    "ServiceUnavailable",
+    "OperationAborted",
+    "XAmzContentSHA256Mismatch",
+}
 #: connection faults of HTTP packages that do not derive from OSError, by class name
 _PASSING_NAMES = {
     "HTTPClientError", "EndpointConnectionError", "ConnectionClosedError", "IncompleteRead", "ClientPayloadError",
@@ -152,8 +165,8 @@ class Pacing:
 
 def describe(error: BaseException) -> str:
     """Return an error as one short line: what the storage said, without class noise."""
-    for cause in chain(error):
-        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, FsyncError):
+    for cause in () if isinstance(error, FsyncError) else chain(error):
+        if isinstance(cause, OSError) and cause.strerror:
             return _one_line(cause.strerror)
     words = _one_line(str(error))
     if isinstance(error, TimeoutError):

@@ -36,9 +36,11 @@ async def sync(ends: Ends) -> SyncResult:
             await executor.submit(ready)
         await _copy_late(ends, executor, late)
         await executor.drain()
-        await resolve_clashes(ends, executor)
-        if ends.options.delete_dst:
-            await _delete(ends, executor)
+        doomed = _doomed(ends) if _may_delete(ends) else None
+        gone = await resolve_clashes(ends, executor, doomed)
+        if doomed is not None and _may_delete(ends):
+            async for batch, outcomes in release(ends.source, ends.destination, ends.backup, doomed, gone):
+                executor.account(batch, outcomes)
     except BaseException as error:
         await executor.cancel()
         if isinstance(error, FsyncError):
@@ -77,7 +79,7 @@ async def planned(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
                 raise
             ends.restart()
         else:
-            selection.check_source()
+            selection.end()
             return
 
 
@@ -110,15 +112,12 @@ def _doomed(ends: Ends) -> Spool:
     return extras.doomed
 
 
-async def _delete(ends: Ends, executor: Executor) -> None:
-    """Release the deletions, if and only if everything before went well."""
+def _may_delete(ends: Ends) -> bool:
+    """Tell whether deletions are asked for and everything so far went well; say so once where it did not."""
     report = ends.report
-    if report.counts["failed"]:
+    if ends.options.delete_dst and report.counts["failed"]:
         report.notice(
             f"nothing was deleted, because {report.counts['failed']} entries failed: "
             f"{ends.extras.count} entries at the destination that the source does not have were left alone"
         )
-        return
-    async for batch, outcomes in release(ends.source, ends.destination, ends.backup, _doomed(ends)):
-        executor.account(batch, outcomes)
-
+    return ends.options.delete_dst and not report.counts["failed"]

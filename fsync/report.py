@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import builtins
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fsync.spool import Spool
+    from fsync.storage.base import Entry
 
 #: what a listener gets: one JSON-able mapping an event, with ``v`` and ``event``; fields are only ever added
 Listener = Callable[[dict[str, Any]], None]
@@ -74,7 +76,7 @@ class SyncResult:
         )
 
     def table(self) -> pa.Table:
-        """Return one row an action that was planned: the plan's columns, then ``status``, ``error``, ``verified_by``."""
+        """Return one row a planned action: the plan's columns, then ``status``, ``error`` and ``verified_by``."""
         import pyarrow as pa
 
         from fsync.schema import RESULT_WORDS
@@ -82,13 +84,12 @@ class SyncResult:
         batches = [] if self._rows is None else list(self._rows)
         return pa.Table.from_batches(batches, RESULT_WORDS)
 
-    def changed_keys(self) -> Iterator[bytes]:
+    def changed_keys(self) -> Iterator[builtins.bytes]:
         """Yield the keys that were copied, updated or deleted, in no particular order."""
-        if self._rows is not None:
-            for batch in self._rows:
-                for key, status in zip(batch.column("key").to_pylist(), batch.column("status").to_pylist(), strict=True):
-                    if status == "done":
-                        yield key
+        import pyarrow.compute as pc
+
+        for batch in () if self._rows is None else self._rows:
+            yield from batch.filter(pc.equal(batch.column("status"), "done")).column("key").to_pylist()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the table as JSON-able values."""
@@ -97,7 +98,9 @@ class SyncResult:
             "bytes": self.bytes,
             "verified_by": dict(self.verified_by),
             "reasons": dict(self.reasons),
-            "failures": [{**key_fields(item.key), "action": item.action, "error": item.error} for item in self.failures],
+            "failures": [
+                {**key_fields(item.key), "action": item.action, "error": item.error} for item in self.failures
+            ],
             "notices": list(self.notices),
             "complete": self.complete,
             "dry": self.dry,
@@ -133,6 +136,7 @@ class Report:
         self.failures: list[Failure] = []
         self.notices: list[str] = []
         self.rows: Spool | None = None
+        self.listing = True
 
     @property
     def listening(self) -> bool:
@@ -181,16 +185,34 @@ class Report:
             words = in_words(rows)
             columns = (words.column(name).to_pylist() for name in ("key", "action", "reason", "size", "dst_size"))
             for key, action, reason, size, dst_size in zip(*columns, strict=True):
-                self.emit("plan", **key_fields(key), action=action, reason=reason, bytes=dst_size if action == "delete" else size)
+                self.emit(
+                    "plan",
+                    **key_fields(key),
+                    action=action,
+                    reason=reason,
+                    bytes=dst_size if action == "delete" else size,
+                )
+
+    def deleted(self, entries: Iterable[Entry]) -> None:
+        """Count extras that went because something of the source took their place."""
+        for entry in entries:
+            self.counts["deleted"] += 1
+            self.emit("done", **key_fields(entry.key), action="delete", bytes=0)
 
     def restart(self) -> None:
         """Forget what a listing counted that has to be read again; what was planned and done stays."""
         for name in ("listed", "considered", "destination", "skipped", "excluded", "protected", "extra"):
             self.counts[name] = 0
 
+    def tell_progress(self) -> None:
+        """Tell the figures of a progress display, if anybody listens."""
+        if self._listener is not None:
+            self.emit("progress", **self.progress())
+
     def progress(self) -> dict[str, Any]:
-        """Return the figures of a progress display."""
+        """Return the figures of a progress display; ``listing`` is False once both listings have ended."""
         return {
+            "listing": self.listing,
             "listed": self.counts["listed"],
             "planned": self.counts["planned"],
             "planned_bytes": self.planned_bytes,

@@ -99,7 +99,9 @@ PLAN = pa.schema(
 #: valid UTF-8, so ``key`` stays binary).
 PLAN_WORDS = pa.schema(
     [
-        pa.field(column.name, _WORDS, column.nullable) if column.name in ("action", "reason", "kind", "dst_kind") else column
+        pa.field(column.name, _WORDS, column.nullable)
+        if column.name in ("action", "reason", "kind", "dst_kind")
+        else column
         for column in PLAN
     ]
 )
@@ -170,3 +172,21 @@ def concatenate(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Reco
     if not parts:
         return pa.RecordBatch.from_arrays([pa.array([], column.type) for column in schema], schema=schema)
     return pa.Table.from_batches(parts, schema).combine_chunks().to_batches()[0]
+
+
+def last_key(batch: pa.RecordBatch) -> bytes:
+    """Return the key of a batch's last row."""
+    key: bytes = batch.column("key")[batch.num_rows - 1].as_py()
+    return key
+
+
+def rows_up_to(keys: pa.BinaryArray, cut: bytes) -> int:
+    """Return how many of the sorted keys are not beyond ``cut``."""
+    low, high = 0, len(keys)
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle].as_py() <= cut:
+            low = middle + 1
+        else:
+            high = middle
+    return low

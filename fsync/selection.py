@@ -112,7 +112,11 @@ class Selection:
         """Set aside destination rows without a source row, up to the last key that was considered."""
         if self._left == 0 and extras.num_rows:
             last = pa.scalar(self._last or b"", pa.binary())
-            within = pc.less_equal(extras.column("key"), last) if self._last is not None else pa.repeat(False, extras.num_rows)
+            within = (
+                pc.less_equal(extras.column("key"), last)
+                if self._last is not None
+                else pa.repeat(False, extras.num_rows)
+            )
             extras = extras.filter(within)
         self._ends.report.counts["extra"] += extras.num_rows
         if self._ends.options.delete_dst:
@@ -159,9 +163,10 @@ class Selection:
         self._ends.report.notice(f"{error}; the {side} is listed again and sorted")
         return True
 
-    def check_source(self) -> None:
-        """Raise SourceNotFound if nothing at all begins with a source prefix."""
+    def end(self) -> None:
+        """Note the end of both listings; raises SourceNotFound if nothing at all begins with a source prefix."""
         ends = self._ends
+        ends.report.listing = False
         nothing = not self._source.rows and not self._source.excluded and not ends.report.counts["protected"]
         if nothing and not ends.source.address.is_directory and not ends.options.allow_empty_source:
             raise SourceNotFound(f"nothing begins with {ends.source.address.given}")

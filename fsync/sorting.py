@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.schema import PAGE, concatenate
+from fsync.schema import PAGE, concatenate, last_key, rows_up_to
 from fsync.spool import Spool
 
 #: rows of the batches that a sort writes and yields
@@ -83,25 +83,3 @@ def _merge(runs: list[Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
                 left.append((rest, run))
         heads = left
         yield from _sorted_slices(taken)
-
-
-def last_key(batch: pa.RecordBatch) -> bytes:
-    """Return the key of a batch's last row."""
-    key: bytes = batch.column("key")[batch.num_rows - 1].as_py()
-    return key
-
-
-def rows_up_to(keys: pa.BinaryArray, cut: bytes) -> int:
-    """Return how many of the sorted keys are not beyond ``cut``."""
-    return _bisect(len(keys), lambda position: keys[position].as_py() <= cut)
-
-
-def _bisect(length: int, holds: Callable[[int], bool]) -> int:
-    low, high = 0, length
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            low = middle + 1
-        else:
-            high = middle
-    return low

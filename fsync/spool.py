@@ -6,6 +6,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
+from typing import IO
 
 import pyarrow as pa
 
@@ -25,7 +26,7 @@ class Spool:
         self._directory, self._memory = directory, memory
         self._held: list[pa.RecordBatch] = []
         self._bytes = 0
-        self._file: tempfile._TemporaryFileWrapper[bytes] | None = None
+        self._file: IO[bytes] | None = None
         self._writer: pa.RecordBatchStreamWriter | None = None
         self._finalizer: weakref.finalize[..., Spool] | None = None
 
@@ -45,9 +46,10 @@ class Spool:
             self._held = [concatenate(self._held, self.schema)]
 
     def _move_out(self) -> None:
-        self._file = tempfile.TemporaryFile(dir=self._directory, prefix="fsync-")
-        self._finalizer = weakref.finalize(self, self._file.close)
-        self._writer = pa.ipc.new_stream(self._file, self.schema)
+        # closed by close(), at the latest when the spool is collected
+        file = tempfile.TemporaryFile(dir=self._directory, prefix="fsync-")  # noqa: SIM115
+        self._finalizer = weakref.finalize(self, file.close)
+        self._file, self._writer = file, pa.ipc.new_stream(file, self.schema)
         for batch in self._held:
             self._writer.write_batch(batch)
         self._held = []
@@ -73,5 +75,7 @@ class Spool:
     def __enter__(self) -> Spool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

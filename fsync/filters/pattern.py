@@ -19,6 +19,9 @@ from fsync.errors import RuleError, printable
 #: code points, which no real name uses
 RAW_BYTES = {0xDC00 + byte: 0x10FF00 + byte for byte in range(0x80, 0x100)}
 
+#: what begins the expression of a pattern that may begin at any component
+FLOATING = "(?:.*/)?"
+
 #: longer than any path, and short enough for RE2's memory budget whatever is in it
 _LONGEST_PATTERN = 8192
 #: deeper includes are taken to reach everything: both engines refuse an expression nested without limit
@@ -117,7 +120,7 @@ def _assemble(include: bool, pattern: str, components: list[tuple[str, str]]) ->
             parts = [".*"]
         regex = "/".join(parts)
         if pattern and not regex.startswith(".*"):
-            regex = "(?:.*/)?" + regex
+            regex = FLOATING + regex
         reach = ".*"
     return Rule(
         include=include,

@@ -14,7 +14,7 @@ from itertools import groupby
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.filters.pattern import RAW_BYTES, Rule, read_rule
+from fsync.filters.pattern import FLOATING, RAW_BYTES, Rule, read_rule
 
 #: RE2 refuses programs over its memory budget: alternatives are spread over expressions of about this length
 _LONGEST_REGEX = 16_000
@@ -183,7 +183,10 @@ class _Group:
 
     def __init__(self, include: bool, regexes: Sequence[str], backtracking: int) -> None:
         self.include = include
-        self._regex = "|".join(regexes)
+        # Said once, what may stand before most patterns leaves RE2 a small automaton for thousands of them.
+        floating = [regex.removeprefix(FLOATING) for regex in regexes if regex.startswith(FLOATING)]
+        alternatives = [regex for regex in regexes if not regex.startswith(FLOATING)]
+        self._regex = "|".join([*alternatives, *([f"{FLOATING}(?:{'|'.join(floating)})"] if floating else [])])
         self._backtracks = backtracking > _MOST_BACKTRACKING or len(self._regex) > _LONGEST_BACKTRACKING
 
     def rows(self, texts: pa.StringArray) -> pa.BooleanArray:

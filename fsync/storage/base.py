@@ -106,15 +106,11 @@ class Running:
 
     async def in_pool(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call in the pool."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self.pool, functools.partial(function, *args, **kwargs)
-        )
+        return await asyncio.get_running_loop().run_in_executor(self.pool, functools.partial(function, *args, **kwargs))
 
     async def on_disk(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call on the one thread of the local disk."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self.disk, functools.partial(function, *args, **kwargs)
-        )
+        return await asyncio.get_running_loop().run_in_executor(self.disk, functools.partial(function, *args, **kwargs))
 
     async def retried(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await ``call()`` until it succeeds or its error is not worth another attempt."""
@@ -257,9 +253,7 @@ class Storage:
 
     # listing ---------------------------------------------------------------------------------------------------
 
-    async def pages(
-        self, *, follow: bool = True, prunes: Prunes | None = None
-    ) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
         """Yield the entries below the root as pages.
 
         Depth first, each directory's children sorted with ``/`` behind directory names: the order of the keys'
@@ -331,7 +325,7 @@ class Storage:
     # writing ---------------------------------------------------------------------------------------------------
 
     async def put(self, entry: Entry, data: bytes) -> str:
-        """Write a small object under the key of ``entry``; return what verified it (``size``, ``md5``, ``crc32`` ...)."""
+        """Write a small object under the key of ``entry``; return what verified it (``size``, ``md5``, ...)."""
         path = self.path(entry.key)
         await self._make_parent(path)
         await self.call("pipe_file", path, data)
@@ -369,6 +363,28 @@ class Storage:
 
     async def server_copy(self, source: Storage, entry: Entry) -> str:
         """Copy within the storage, metadata kept; return what verified it."""
+        raise NotImplementedError
+
+    # type clashes, where the trait ``rename`` is ATOMIC ----------------------------------------------------------
+
+    async def obstacle(self, key: bytes) -> bytes:
+        """Return the key of what stands in the way of writing ``key``."""
+        raise NotImplementedError
+
+    async def inside(self, key: bytes) -> list[bytes]:
+        """Return the keys at or below a key that are no directories, invisible ones too."""
+        raise NotImplementedError
+
+    async def move_aside(self, key: bytes) -> bytes:
+        """Rename what stands at a key to a hidden name; return a token for what comes next."""
+        raise NotImplementedError
+
+    async def put_back(self, moved: bytes, key: bytes) -> None:
+        """Undo :meth:`move_aside`."""
+        raise NotImplementedError
+
+    async def remove_aside(self, moved: bytes) -> None:
+        """Remove what :meth:`move_aside` moved."""
         raise NotImplementedError
 
     def hasher(self, etag: str, size: int) -> Hasher | None:
@@ -448,5 +464,3 @@ def check_name(storage: Storage, key: bytes) -> None:
     why = storage.refuses(key)
     if why is not None:
         raise UnsafeName(f"{storage.address.given} cannot hold this name: {why}")
-
-

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from fsync.errors import TypeClash, printable
 
 _PARTIAL = re.compile(rb"\.(.*)\.fsync-([0-9a-f]{16})\.partial", re.DOTALL)
+PARTIAL_END = b".partial"
 _PARTIAL_EXTRA = len(b"..fsync-0123456789abcdef.partial")
 _MOST_OPEN = 96
 
@@ -27,7 +28,7 @@ def partial_name(name: bytes, run_id: str) -> bytes:
 
 def is_partial(name: bytes) -> bool:
     """Tell whether a name has exactly the form of :func:`partial_name`."""
-    return name.endswith(b".partial") and _PARTIAL.fullmatch(name) is not None
+    return _PARTIAL.fullmatch(name) is not None
 
 
 class Directories:

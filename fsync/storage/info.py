@@ -7,7 +7,7 @@ Which key holds the time, and in which form, differs by package: datetime, secon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -49,7 +49,7 @@ def nanoseconds(value: Any) -> int | None:
     if isinstance(value, str):
         value = _parsed(value)
     if isinstance(value, datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
         return int(aware.replace(microsecond=0).timestamp()) * 1_000_000_000 + aware.microsecond * 1000
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
@@ -61,7 +61,7 @@ def nanoseconds(value: Any) -> int | None:
 def _parsed(text: str) -> datetime | None:
     try:
         if text.isdigit() and len(text) == 14:
-            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)
+            return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         return datetime.fromisoformat(text)
     except ValueError:
         try:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from fsync.address import Address
 from fsync.errors import SourceChanged
+from fsync.storage import aside
 from fsync.storage.base import Entry, Presence, Running, Storage, Upload, refused_as_path
 from fsync.storage.directories import Directories, partial_name, remove_if_hollow
 from fsync.storage.scan import Scan
@@ -222,16 +223,27 @@ class LocalStorage(Storage):
 
     # type clashes ----------------------------------------------------------------------------------------------
 
-    async def move(self, key: bytes, new_key: bytes) -> None:
-        """Rename whatever stands under one key to another key in the same directory that nothing stands under."""
-        await self.running.on_disk(self._move, key, new_key)
+    async def obstacle(self, key: bytes) -> bytes:
+        """Return the key of what stands in the way of writing ``key``."""
+        found = await self.running.on_disk(aside.obstacle, self._write_to, self._prefix + key)
+        return found[len(self._prefix) :]
 
-    def _move(self, key: bytes, new_key: bytes) -> None:
-        directory, name = self.place(key.rstrip(b"/"))
-        _, new_name = self.place(new_key)
-        self._write_to.forget(self._prefix + key.rstrip(b"/"))
-        with self._write_to.lease(directory) as above:
-            os.rename(name, new_name, src_dir_fd=above, dst_dir_fd=above)
+    async def inside(self, key: bytes) -> list[bytes]:
+        """Return the keys at or below a key that are no directories, invisible ones too."""
+        found = await self.running.on_disk(aside.inside, self._write_to, self._prefix + key)
+        return [path[len(self._prefix) :] for path in found]
+
+    async def move_aside(self, key: bytes) -> bytes:
+        """Move what stands at a key aside; return where it is."""
+        return await self.running.on_disk(aside.move_aside, self._write_to, self._prefix + key)
+
+    async def put_back(self, moved: bytes, key: bytes) -> None:
+        """Undo :meth:`move_aside`."""
+        await self.running.on_disk(aside.put_back, self._write_to, moved, self._prefix + key)
+
+    async def remove_aside(self, moved: bytes) -> None:
+        """Remove what :meth:`move_aside` moved."""
+        await self.running.on_disk(aside.remove_aside, self._write_to, moved)
 
 
 class PartialFile:

@@ -40,7 +40,9 @@ def open_filesystem(
         return filesystem_class(address)(**options, **caches)
     except TypeError as error:
         hidden = Redactor(address.secrets)
-        raise OptionError(f"{address.given}: the storage options do not fit {address.protocol}: {hidden(error)}") from None
+        raise OptionError(
+            f"{address.given}: the storage options do not fit {address.protocol}: {hidden(error)}"
+        ) from None
 
 
 def filesystem_class(address: Address) -> Any:

@@ -1,4 +1,4 @@
-"""S3 and what speaks it, through s3fs's ``call_s3``: one request for each thing done, keys exactly as the store has them."""
+"""S3 and what speaks it, through s3fs's ``call_s3``: one request for each thing done, keys as the store has them."""
 
 from __future__ import annotations
 
@@ -203,9 +203,13 @@ class S3Storage(Storage):
             return AccessDenied(f"cannot open {given}: no credentials found; give them as AWS_ACCESS_KEY_ID and "
                                 "AWS_SECRET_ACCESS_KEY, in ~/.aws, or in the address")  # fmt: skip
         if http_status(error) in (301, 307):
-            return ListingError(f"cannot open {given}: the bucket is in another region; name it with client_kwargs.region_name")
+            return ListingError(
+                f"cannot open {given}: the bucket is in another region; name it with client_kwargs.region_name"
+            )
         if classify(error) in (Verdict.DENIED, Verdict.FATAL):
-            return AccessDenied(f"cannot open {given}: {describe(error)}; check the keys and what they are allowed to do")
+            return AccessDenied(
+                f"cannot open {given}: {describe(error)}; check the keys and what they are allowed to do"
+            )
         return ListingError(f"cannot list {given}: {describe(error)}")
 
     def _page(self, contents: list[dict[str, Any]]) -> pa.RecordBatch:
@@ -248,7 +252,7 @@ class S3Storage(Storage):
     # reading ---------------------------------------------------------------------------------------------------
 
     async def read(self, entry: Entry) -> bytes:
-        """Return the whole content of a small object, of the version that was listed; its metadata goes into ``entry``."""
+        """Return the whole content of a small object, of the listed version; its metadata goes into ``entry``."""
         answer, data = await self._get(entry, {})
         entry.metadata = _metadata(answer)
         if len(data) != entry.size:
@@ -315,7 +319,9 @@ class S3Storage(Storage):
         """Remove objects, up to a thousand a request; key by key where the server refuses that."""
         results: list[Exception | None] = []
         for start in range(0, len(entries), _DELETE_AT_ONCE):
-            results += await self._delete_many([self._key(entry.key) for entry in entries[start : start + _DELETE_AT_ONCE]])
+            results += await self._delete_many(
+                [self._key(entry.key) for entry in entries[start : start + _DELETE_AT_ONCE]]
+            )
         return results
 
     async def _delete_many(self, keys: list[str]) -> list[Exception | None]:
@@ -326,7 +332,9 @@ class S3Storage(Storage):
             if classify(error) in (Verdict.DENIED, Verdict.FATAL):
                 return [error] * len(keys)
             return list(await asyncio.gather(*(self._delete_key(key) for key in keys)))
-        failed = {item["Key"]: OSError(f"{item.get('Code')}: {item.get('Message')}") for item in answer.get("Errors", [])}
+        failed = {
+            item["Key"]: OSError(f"{item.get('Code')}: {item.get('Message')}") for item in answer.get("Errors", [])
+        }
         return [failed.get(key) for key in keys]
 
     async def _delete_key(self, key: str) -> Exception | None:
@@ -349,7 +357,8 @@ class S3Storage(Storage):
 
     async def server_copy(self, source: Storage, entry: Entry) -> str:
         """Copy inside the store, metadata kept, the version that was listed."""
-        assert isinstance(source, S3Storage) and entry.size is not None
+        assert isinstance(source, S3Storage)
+        assert entry.size is not None
         origin = {"Bucket": source._bucket, "Key": source._key(entry.key)}
         pin = {"CopySourceIfMatch": f'"{entry.etag}"'} if entry.etag else {}
         try:
@@ -437,14 +446,15 @@ class _Multipart(Upload):
     async def copy_from(self, origin: dict[str, str], pin: Mapping[str, str], size: int) -> None:
         """Fill all parts from an object of the same store."""
         for number, offset in enumerate(range(0, size, self.part_size)):
-            last = min(offset + self.part_size, size) - 1
-            answer = await self._storage.running.retried(
-                lambda number=number, offset=offset, last=last: self._storage.call_s3(  # type: ignore[misc]
-                    "upload_part_copy", Key=self._key, UploadId=self._upload_id, PartNumber=number + 1,
-                    CopySource=origin, CopySourceRange=f"bytes={offset}-{last}", **pin,
-                )  # fmt: skip
-            )
-            self._done(number, answer["CopyPartResult"])
+            await self._copy_part(number, origin, pin, f"bytes={offset}-{min(offset + self.part_size, size) - 1}")
+
+    async def _copy_part(self, number: int, origin: dict[str, str], pin: Mapping[str, str], span: str) -> None:
+        storage = self._storage
+        arguments = {"Key": self._key, "UploadId": self._upload_id, "PartNumber": number + 1}
+        answer = await storage.running.retried(
+            lambda: storage.call_s3("upload_part_copy", CopySource=origin, CopySourceRange=span, **arguments, **pin)
+        )
+        self._done(number, answer["CopyPartResult"])
 
     def _done(self, number: int, answer: Mapping[str, Any]) -> None:
         part = {"PartNumber": number + 1, "ETag": answer["ETag"]}

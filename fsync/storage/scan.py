@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fsync.errors import AccessDenied, ListingError, SourceNotFound, printable
 from fsync.schema import Kind, page_from_columns
-from fsync.storage.directories import is_partial
+from fsync.storage.directories import PARTIAL_END, is_partial
 from fsync.storage.walk import PAGE_ROWS, Prunes
 
 _FILE, _DIRECTORY, _LINK, _OTHER = int(Kind.FILE), int(Kind.DIRECTORY), int(Kind.LINK), int(Kind.OTHER)
@@ -27,7 +27,7 @@ class Scan:
     ``root`` is bytes and ends in ``/`` in directory mode. ``follow`` lists what links lead to: a link to a directory
     is walked, unless it leads to one of its own ancestors. Entries that exist but are nothing to copy (dangling link,
     loop, device, socket) are rows of kind OTHER whose ``link`` column says why; a directory's row comes right
-    before what it holds. ``partials`` counts the unfinished files of fsync runs, which are invisible.
+    before what it holds. ``partials`` counts what unfinished fsync runs left under hidden names, which is invisible.
 
     The ``changed`` column is the later of mtime and ctime, over the entry, the links that lead to it, and those
     directories above it whose ctime is later than their mtime: that is how a renamed directory shows.
@@ -91,10 +91,10 @@ class Scan:
             for entry in entries:
                 name = entry.name
                 is_link = entry.is_symlink()
-                if _is_directory(entry, self._follow):
-                    names.append((name + b"/", is_link))
-                elif is_partial(name) and not is_link:
+                if name.endswith(PARTIAL_END) and is_partial(name):
                     self.partials += 1
+                elif _is_directory(entry, self._follow):
+                    names.append((name + b"/", is_link))
                 else:
                     names.append((name, is_link))
         names.sort()

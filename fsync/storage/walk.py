@@ -29,7 +29,7 @@ async def walk(storage: Storage, prunes: Prunes | None) -> AsyncIterator[pa.Reco
     raises ListingError.
     """
     root = storage.address.root
-    head, slash, prefix = root.rpartition("/")
+    head, slash, _ = root.rpartition("/")
     base = head + slash
     keys: list[bytes] = []
     rows: list[dict[str, Any]] = []

@@ -70,9 +70,7 @@ async def copy_batch(source: Storage, destination: Storage, entries: Sequence[En
     return outcomes
 
 
-async def copy_one(
-    source: Storage, destination: Storage, entry: Entry, failure: Exception | None = None
-) -> Outcome:
+async def copy_one(source: Storage, destination: Storage, entry: Entry, failure: Exception | None = None) -> Outcome:
     """Copy one object, trying again what may succeed; ``failure`` is the error of an attempt already made.
 
     A source that changed since it was listed is looked at again, and what it is now is copied.
@@ -92,7 +90,9 @@ async def copy_one(
                 try:
                     verdict, outcome = await _judge(source, entry, error)
                     if outcome is None and not destination.running.pacing.again(attempt, verdict):
-                        outcome = Outcome(entry.key, Status.FAILED, error=describe(error), fatal=verdict is Verdict.FATAL)
+                        outcome = Outcome(
+                            entry.key, Status.FAILED, error=describe(error), fatal=verdict is Verdict.FATAL
+                        )
                     if outcome is not None:
                         return outcome
                     await asyncio.sleep(destination.running.pacing.wait(attempt, verdict))
@@ -110,7 +110,9 @@ async def _judge(source: Storage, entry: Entry, error: Exception) -> tuple[Verdi
     if isinstance(error, SourceVanished):
         return Verdict.GONE, Outcome(entry.key, Status.VANISHED)
     if isinstance(error, (TypeClash, NotADirectoryError, IsADirectoryError)):
-        words = describe(error) if isinstance(error, TypeClash) else "a file or directory of that name stands in the way"
+        words = (
+            describe(error) if isinstance(error, TypeClash) else "a file or directory of that name stands in the way"
+        )
         return Verdict.PERMANENT, Outcome(entry.key, Status.CLASH, error=words)
     verdict = classify(error)
     if verdict is Verdict.GONE and await source.entry(entry.key) is None:

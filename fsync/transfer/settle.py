@@ -44,7 +44,9 @@ async def _same(source: Storage, destination: Storage, mine: Entry, theirs: Entr
                 return True
             if not read_both:
                 return False
-            digests = [await _hash(end, entry, hashlib.sha256()) for end, entry in ((source, mine), (destination, theirs))]
+            digests = [
+                await _hash(end, entry, hashlib.sha256()) for end, entry in ((source, mine), (destination, theirs))
+            ]
         except Exception:
             # whatever keeps an entry from being compared is met again, and reported, when it is copied
             return False

@@ -1,0 +1,1 @@
+"""Real servers on loopback for tests: one module a server, each with a ``serve(directory)`` context manager."""
