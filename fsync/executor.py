@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -111,22 +112,21 @@ class Executor:
     def account(self, plan: pa.RecordBatch, outcomes: Sequence[Outcome]) -> None:
         """Put outcomes, in the order of the plan's rows, into the report."""
         report = self._report
-        actions = plan.column("action").to_pylist()
-        for code, outcome in zip(actions, outcomes, strict=True):
-            action = Action(code)
+        done: Counter[int] = Counter()
+        for action, outcome in zip(plan.column("action").to_pylist(), outcomes, strict=True):
             if outcome.status is Status.DONE:
-                report.counts[DONE[action.name]] += 1
+                done[action] += 1
                 report.bytes += outcome.size
-                if outcome.verified:
-                    report.verified[outcome.verified] += 1
+                report.verified[outcome.verified] += 1
                 if report.listening:
-                    report.emit("done", **key_fields(outcome.key), action=action.name.lower(), bytes=outcome.size)
+                    report.emit("done", **key_fields(outcome.key), action=_NAMES[action], bytes=outcome.size)
             elif outcome.status is Status.VANISHED:
                 report.counts["vanished"] += 1
-                if report.listening:
-                    report.emit("vanished", **key_fields(outcome.key))
+                report.emit("vanished", **key_fields(outcome.key))
             else:
-                report.fail(outcome.key, action.name.lower(), outcome.error)
+                report.fail(outcome.key, _NAMES[action], outcome.error)
+        for action, count in done.items():
+            report.counts[DONE[Action(action).name]] += count
         if report.rows is not None:
             report.rows.append(result_rows(plan, outcomes, report))
 
@@ -135,9 +135,12 @@ def result_rows(plan: pa.RecordBatch, outcomes: Sequence[Outcome], report: Repor
     """Return a PLAN batch with its outcomes as RESULT_WORDS."""
     words = in_words(plan)
     status = pa.array([outcome.status.value for outcome in outcomes], pa.string())
-    error = pa.array([report.redact(outcome.error) or None for outcome in outcomes], pa.string())
+    error = pa.array([report.redact(outcome.error) if outcome.error else None for outcome in outcomes], pa.string())
     verified = pa.array([outcome.verified or None for outcome in outcomes], pa.string())
     return pa.RecordBatch.from_arrays([*words.columns, status, error, verified], schema=RESULT_WORDS)
+
+
+_NAMES = {int(action): action.name.lower() for action in Action}
 
 
 def keep_plan(plan: pa.RecordBatch, report: Report) -> None:

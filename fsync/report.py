@@ -229,7 +229,7 @@ class Report:
         return SyncResult(
             **{name: self.counts[name] for name in _COUNTS},
             bytes=self.planned_bytes if self._dry else self.bytes,
-            verified_by=dict(sorted(self.verified.items())),
+            verified_by={means: count for means, count in sorted(self.verified.items()) if means},
             reasons=dict(self.reasons.most_common()),
             failures=tuple(self.failures),
             notices=tuple(self.notices),

@@ -173,9 +173,7 @@ class _Level:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.directories = _grouped((rule.include, rule.directory_regex, rule.backtracking) for rule in rules)
-        self.files = _grouped(
-            (rule.include, rule.regex, rule.backtracking) for rule in rules if not rule.pattern.endswith("/")
-        )
+        self.files = _grouped((rule.include, rule.regex, rule.backtracking) for rule in rules)
 
 
 class _Group:

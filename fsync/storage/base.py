@@ -248,7 +248,7 @@ class Storage:
         except UnicodeDecodeError:
             return "the name is not UTF-8"
         if self.traits.file_like:
-            return refused_as_path(text, inside_prefix=not self.address.is_directory)
+            return refused_as_path(self.address.root.rpartition("/")[2] + text)
         return None
 
     # listing ---------------------------------------------------------------------------------------------------
@@ -442,19 +442,14 @@ def _read_exactly(file: Any, length: int) -> bytes:
     return b"".join(pieces)
 
 
-def refused_as_path(key: str, *, inside_prefix: bool) -> str | None:
-    """Return why a key cannot be a path of names below a directory, or None.
-
-    With ``inside_prefix`` the key continues a name, so its first component may be empty.
-    """
-    components = key.split("/")
-    if inside_prefix:
-        components[0] = "x" + components[0]
-    if "\0" in key:
+def refused_as_path(path: str) -> str | None:
+    """Return why a relative path of names cannot exist below a directory, or None."""
+    components = path.split("/")
+    if "\0" in path:
         return "the name holds a NUL byte"
     if any(component in (".", "..") for component in components):
         return "the name has a component that is '.' or '..'"
-    if any(not component for component in components):
+    if not all(components):
         return "the name has an empty component, or begins or ends with '/'"
     return None
 

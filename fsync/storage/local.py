@@ -6,6 +6,7 @@ import asyncio
 import errno
 import functools
 import os
+import re
 import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -20,8 +21,13 @@ from fsync.storage.scan import Scan
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder, MtimeKind, Rename, Traits
 
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+#: how a source file is opened: a pipe or device that has taken its place must not block
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+#: how a partial is made: it must be new, and no link
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+#: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
+_UNSAFE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 
 #: what the clock of file times may lag behind: the kernel stamps with its last tick
 _KERNEL_TICK = 10_000_000
@@ -78,10 +84,12 @@ class LocalStorage(Storage):
 
     def refuses(self, key: bytes) -> str | None:
         """Return why a local path cannot have this key."""
-        why = refused_as_path(os.fsdecode(key), inside_prefix=not self.address.is_directory)
-        if why is None and any(len(component) > 255 for component in (self._prefix + key).split(b"/")):
-            why = "the name has a component of more than 255 bytes"
-        return why
+        path = self._prefix + key
+        if _UNSAFE.search(path):
+            return refused_as_path(os.fsdecode(path))
+        if len(path) > 255 and any(len(component) > 255 for component in path.split(b"/")):
+            return "the name has a component of more than 255 bytes"
+        return None
 
     async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
         """Yield the entries below the root as pages, read by the one thread of the local disk."""
@@ -155,7 +163,7 @@ class LocalStorage(Storage):
         """Open a listed file for reading; SourceChanged if it no longer is the regular file of the listing."""
         directory, _, name = (self._prefix + entry.key).rpartition(b"/")
         with self._read_from.lease(directory) as above:
-            descriptor = os.open(name, _READ, dir_fd=above)
+            descriptor = os.open(name, READ, dir_fd=above)
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode) or facts.st_size != entry.size or facts.st_mtime_ns != entry.mtime:
             os.close(descriptor)
@@ -187,6 +195,14 @@ class LocalStorage(Storage):
         from fsync.storage.local_copy import copy_files
 
         return functools.partial(copy_files, source, self) if isinstance(source, LocalStorage) else None
+
+    def below(self, directory: bytes) -> bytes:
+        """Return the path below the base of a directory's key (``b""`` or ending in ``/``)."""
+        return (self._prefix + directory).rpartition(b"/")[0]
+
+    def name_of(self, key: bytes) -> bytes:
+        """Return the name of a key that has no directory."""
+        return self._prefix + key
 
     def place(self, key: bytes) -> tuple[bytes, bytes]:
         """Return the directory below the base and the name of a key."""
@@ -262,7 +278,7 @@ class PartialFile:
         self._open = True
 
     def _create(self) -> int:
-        return os.open(self._partial, _CREATE, 0o666, dir_fd=self._above)
+        return os.open(self._partial, CREATE, 0o666, dir_fd=self._above)
 
     def __enter__(self) -> PartialFile:
         return self
@@ -287,20 +303,12 @@ class PartialFile:
         os.close(self.descriptor)
         self._open = False
         try:
-            self._rename()
+            rename_into_place(self._partial, self._name, self._above)
         except BaseException:
             os.unlink(self._partial, dir_fd=self._above)
             raise
         finally:
             self._directories.give_back(self._directory)
-
-    def _rename(self) -> None:
-        above = self._above
-        try:
-            os.rename(self._partial, self._name, src_dir_fd=above, dst_dir_fd=above)
-        except IsADirectoryError:
-            remove_if_hollow(self._name, above)
-            os.rename(self._partial, self._name, src_dir_fd=above, dst_dir_fd=above)
 
     def discard(self) -> None:
         """Close and remove the partial unless it was finished."""
@@ -337,6 +345,15 @@ class _LocalUpload(Upload):
 
     async def abort(self) -> None:
         await asyncio.shield(self._storage.running.in_pool(self._partial.discard))
+
+
+def rename_into_place(partial: bytes, name: bytes, above: int) -> None:
+    """Give a partial its final name; a directory that holds no files gives way, any other is a TypeClash."""
+    try:
+        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+    except IsADirectoryError:
+        remove_if_hollow(name, above)
+        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
 
 
 def check_unchanged(descriptor: int, before: os.stat_result, length: int) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 
-from fsync.errors import FsyncError, ObjectError
+from fsync.errors import FsyncError, ObjectError, SourceChanged
 from fsync.storage.base import Entry
-from fsync.storage.local import LocalStorage, PartialFile, check_unchanged
+from fsync.storage.directories import partial_name
+from fsync.storage.local import CREATE, READ, LocalStorage, check_unchanged, rename_into_place
 
 #: up to this many bytes a file is read and written in one piece
 _AT_ONCE = 1 << 20
@@ -22,33 +24,90 @@ _CHUNK = 64 << 20
 def copy_files(source: LocalStorage, destination: LocalStorage, entries: Sequence[Entry]) -> list[str | Exception]:
     """Copy a batch; give for each entry what verified it, or the error of its only attempt."""
     results: list[str | Exception] = []
-    for entry in entries:
-        if destination.running.stop.is_set():
-            results.append(ObjectError("not copied: the run was stopped"))
-            continue
-        try:
-            _copy_file(source, destination, entry)
-        except (OSError, FsyncError) as error:
-            results.append(error)
-        else:
-            results.append("size")
+    pair = _Pair(source, destination)
+    stop = destination.running.stop
+    try:
+        for entry in entries:
+            if stop.is_set():
+                results.append(ObjectError("not copied: the run was stopped"))
+                continue
+            try:
+                pair.copy(entry)
+            except (OSError, FsyncError) as error:
+                results.append(error)
+            else:
+                results.append("size")
+    finally:
+        pair.leave()
     return results
 
 
-def _copy_file(source: LocalStorage, destination: LocalStorage, entry: Entry) -> None:
-    descriptor, facts = source.open_source(entry)
-    try:
-        with PartialFile(destination, entry.key) as partial:
-            if facts.st_size <= _AT_ONCE:
-                data = os.read(descriptor, facts.st_size)
-                length = len(data)
-                partial.write(data, 0)
-            else:
-                length = _copy_extents(descriptor, partial.descriptor, facts.st_size)
-            check_unchanged(descriptor, facts, length)
-            partial.finish(entry.mtime, facts.st_size)
-    finally:
-        os.close(descriptor)
+class _Pair:
+    """The source and destination directory of the file at hand, kept open while the next file is in them too."""
+
+    def __init__(self, source: LocalStorage, destination: LocalStorage) -> None:
+        self._source, self._destination = source, destination
+        self._run_id = destination.running.run_id
+        self._here: bytes | None = None
+        self._from = self._to = -1
+
+    def _enter(self, directory: bytes) -> None:
+        self.leave()
+        source, destination = self._source, self._destination
+        self._from = source.source_directories.take(source.below(directory))
+        try:
+            self._to = destination.destination_directories.take(destination.below(directory), create=True)
+        except BaseException:
+            source.source_directories.give_back(source.below(directory))
+            raise
+        self._here = directory
+
+    def leave(self) -> None:
+        """Give back the directories at hand."""
+        if self._here is not None:
+            self._source.source_directories.give_back(self._source.below(self._here))
+            self._destination.destination_directories.give_back(self._destination.below(self._here))
+            self._here = None
+
+    def copy(self, entry: Entry) -> None:
+        """Copy one file to its final name, or leave everything as it was."""
+        directory, slash, name = entry.key.rpartition(b"/")
+        directory += slash
+        if directory != self._here:
+            self._enter(directory)
+        old, new = name, name
+        if not directory:
+            old, new = self._source.name_of(name), self._destination.name_of(name)
+        descriptor = os.open(old, READ, dir_fd=self._from)
+        try:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size != entry.size or facts.st_mtime_ns != entry.mtime:
+                raise SourceChanged("the source changed after it was listed")
+            self._write(descriptor, facts, new)
+        finally:
+            os.close(descriptor)
+
+    def _write(self, source: int, facts: os.stat_result, name: bytes) -> None:
+        partial = partial_name(name, self._run_id)
+        target = os.open(partial, CREATE, 0o666, dir_fd=self._to)
+        try:
+            try:
+                check_unchanged(source, facts, _copy_content(source, target, facts.st_size))
+                os.utime(target, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
+            finally:
+                os.close(target)
+            rename_into_place(partial, name, self._to)
+        except BaseException:
+            os.unlink(partial, dir_fd=self._to)
+            raise
+
+
+def _copy_content(source: int, target: int, size: int) -> int:
+    """Copy a file's bytes; return how many, fewer than ``size`` if the source shrank."""
+    if size > _AT_ONCE:
+        return _copy_extents(source, target, size)
+    data = os.read(source, size)
+    return os.write(target, data) if data else 0
 
 
 def _copy_extents(source: int, target: int, size: int) -> int:

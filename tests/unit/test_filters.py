@@ -357,6 +357,13 @@ def test_star_may_match_nothing_and_directories_match_without_a_slash() -> None:
     assert kept_of("x/d/ x/d/y x/d", exclude("d/")) == "x/d"
 
 
+@pytest.mark.parametrize("pattern", ["/***/", "/***/x", "/***/x/"])
+def test_what_follows_an_anchored_three_star_name_is_not_looked_at(pattern: str) -> None:
+    for full_path in (False, True):
+        assert kept_of("a/b/c a/x foo", exclude(pattern), full_path=full_path) == ""
+    assert kept_of("a/x foo", exclude(f"/a{pattern}"), full_path=True) == "foo"
+
+
 def test_regex_characters_are_literal() -> None:
     odd = ".^$+(){}|#&~- \"'"
     keys = [f"a{character}b" for character in [*odd, "x"]]
@@ -698,7 +705,7 @@ def check_against_reference(rules: Sequence[tuple[str, Pattern]], tree: Sequence
 
 
 @given(rule_lists, trees, st.booleans())
-@settings(max_examples=600)
+@settings(max_examples=6 * settings.default.max_examples)
 def test_mask_is_the_reference(rules: list[tuple[str, Pattern]], tree: list[str], full_path: bool) -> None:
     check_against_reference(rules, tree, full_path)
 
@@ -712,7 +719,7 @@ plain_trees = st.lists(
 @given(
     directory_includes, st.lists(st.tuples(st.sampled_from(["include", "exclude"]), simple), max_size=1), plain_trees
 )
-@settings(max_examples=600)
+@settings(max_examples=6 * settings.default.max_examples)
 def test_includes_before_a_catch_all_are_the_reference(
     includes: list[tuple[str, Pattern]], more: list[tuple[str, Pattern]], tree: list[str]
 ) -> None:

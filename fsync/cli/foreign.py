@@ -1,0 +1,138 @@
+"""What users of other programs type, and how it is said here."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+
+from fsync.errors import printable
+from fsync.options import TABLE
+
+_FLAG = re.compile(r"(?<![A-Za-z0-9-])--[a-z][a-z-]*")
+
+_ENDPOINT = "client_kwargs.endpoint_url=URL"
+_REGION = "client_kwargs.region_name=NAME"
+
+
+def _each(ours: str) -> str:
+    return f"it is --src-option {ours} for the source, --dst-option {ours} for the destination"
+
+
+_ALWAYS_LAST = "it is --delete-dst, and deletions always come last"
+_SHOWN = "nothing is needed: progress is shown by itself, and --json gives it to programs"
+_WHOLE = "nothing is needed: trees are copied whole"
+_TIMES = "nothing is needed: modification times are kept where the storage can keep them"
+_FOLLOWED = "nothing is needed: links are followed"
+
+#: an option of another program -> whose it is, and what to do instead; every flag of ours named here exists
+ANSWERS: dict[str, tuple[str, str]] = {
+    "-a": ("rsync", f"{_WHOLE}, with times where the storage can keep them"),
+    "--archive": ("rsync", f"{_WHOLE}, with times where the storage can keep them"),
+    "-r": ("rsync", _WHOLE),
+    "--recursive": ("rsync and aws", _WHOLE),
+    "-t": ("rsync", _TIMES),
+    "--times": ("rsync", _TIMES),
+    "--exact-timestamps": ("aws", "nothing is needed: any difference of time counts where the storage keeps times"),
+    "--modify-window": ("rsync and rclone", "nothing is needed: times are compared at the coarser of both precisions"),
+    "-L": ("rsync and rclone", _FOLLOWED),
+    "--copy-links": ("rsync and rclone", _FOLLOWED),
+    "--follow-symlinks": ("aws", _FOLLOWED),
+    "--partial": ("rsync", "nothing is needed: running the same command again copies what is missing"),
+    "--fast-list": ("rclone", "nothing is needed: listings take as few requests as the storage allows"),
+    # deletions
+    "--del": ("rsync", _ALWAYS_LAST),
+    "--delete": ("rsync, aws and s5cmd", _ALWAYS_LAST),
+    "--delete-before": ("rsync and rclone", _ALWAYS_LAST),
+    "--delete-during": ("rsync and rclone", _ALWAYS_LAST),
+    "--delete-delay": ("rsync", _ALWAYS_LAST),
+    "--delete-after": ("rsync and rclone", _ALWAYS_LAST),
+    "-b": ("rsync", "it is --backup-dir ADDRESS"),
+    "--backup": ("rsync", "it is --backup-dir ADDRESS"),
+    # what is copied
+    "-c": ("rsync and rclone", "it is --checksum"),
+    "-I": ("rsync and rclone", "it is --force-update"),
+    "--ignore-times": ("rsync and rclone", "it is --force-update"),
+    "--if-size-differ": ("s5cmd", "it is --size-only"),
+    "--if-source-newer": ("s5cmd", "it is --update"),
+    "--no-clobber": ("s5cmd", "it is --ignore-existing"),
+    "--exclude-from": ("rsync and rclone", "give each pattern with --exclude"),
+    "--include-from": ("rsync and rclone", "give each pattern with --include"),
+    "--filter": ("rsync and rclone", "rules are given with --include and --exclude, the first that matches decides"),
+    "--filter-from": ("rclone", "rules are given with --include and --exclude, the first that matches decides"),
+    # how it runs
+    "--transfers": ("rclone", "it is --threads"),
+    "--checkers": ("rclone", "it is --threads, for everything that is under way"),
+    "--multi-thread-streams": ("rclone", "it is --threads, for everything that is under way"),
+    "--numworkers": ("s5cmd", "it is --threads"),
+    "--concurrency": ("s5cmd", "it is --threads, for everything that is under way"),
+    "--low-level-retries": ("rclone", "it is --retries"),
+    "--retry-count": ("s5cmd", "it is --retries"),
+    "--contimeout": ("rsync and rclone", "it is --timeout"),
+    "--cli-read-timeout": ("aws", "it is --timeout"),
+    "--cli-connect-timeout": ("aws", "it is --timeout"),
+    "--buffer-size": ("rclone", "it is --memory, for all buffers together"),
+    # what people see
+    "--dryrun": ("aws", "it is --dry"),
+    "-i": ("rsync", "it is --dry before a run, --verbose during one"),
+    "--itemize-changes": ("rsync", "it is --dry before a run, --verbose during one"),
+    "--out-format": ("rsync", "it is --json"),
+    "--use-json-log": ("rclone", "it is --json"),
+    "--output": ("aws", "it is --json"),
+    "-P": ("rsync and rclone", _SHOWN),
+    "--progress": ("rsync and rclone", _SHOWN),
+    "--show-progress": ("s5cmd", _SHOWN),
+    "--no-progress": ("aws", "it is --quiet"),
+    "--only-show-errors": ("aws", "it is --quiet"),
+    "--log-level": ("rclone", "it is --verbose or --quiet"),
+    "--log": ("s5cmd", "it is --verbose or --quiet"),
+    "--stats": ("rsync and rclone", "nothing is needed: a summary ends every run"),
+    "--stat": ("s5cmd", "nothing is needed: a summary ends every run"),
+    # addresses
+    "--endpoint-url": ("aws and s5cmd", _each(_ENDPOINT)),
+    "--s3-endpoint": ("rclone", _each(_ENDPOINT)),
+    "--region": ("aws", _each(_REGION)),
+    "--s3-region": ("rclone", _each(_REGION)),
+    "--source-region": ("aws and s5cmd", f"it is --src-option {_REGION}"),
+    "--destination-region": ("s5cmd", f"it is --dst-option {_REGION}"),
+    "--profile": ("aws and s5cmd", _each("profile=NAME")),
+    "--no-sign-request": ("aws and s5cmd", _each("anon=true")),
+    "--no-verify-ssl": ("aws and s5cmd", _each("client_kwargs.verify=false")),
+    "--s3-access-key-id": ("rclone", _each("key=KEY")),
+    "--s3-secret-access-key": ("rclone", _each("secret=SECRET")),
+    "-e": ("rsync", "nothing is needed: hosts, ports and keys are read from ~/.ssh/config"),
+    "--rsh": ("rsync", "nothing is needed: hosts, ports and keys are read from ~/.ssh/config"),
+}
+
+#: options of juicefs sync that fsync will not have -> why
+REFUSED: dict[str, str] = {
+    "--consul": "fsync registers with no service: leave it out",
+    "--mountpoint": "fsync opens no JuiceFS volume itself: give the path below the mount as the address",
+    "--no-agent": "fsync has no debug agent to switch off: leave it out",
+    "--log-id": "fsync's lines carry no id: leave it out",
+    "--pyroscope": "fsync sends no profiles anywhere: leave it out",
+    "--trace": "fsync has no trace level: --verbose shows what is done",
+}
+
+
+def unknown_option(flag: str, verb: str, known: Collection[str]) -> str:
+    """Return the line that answers an option which the verb does not have; ``known`` are the flags it has."""
+    name = flag if flag in ANSWERS or flag in REFUSED or flag.startswith("--") else "-" + flag
+    for spelling in (flag, name):
+        if spelling in REFUSED and flags_in(REFUSED[spelling]) <= set(known):
+            return f"{spelling} is refused: {REFUSED[spelling]}"
+        if spelling in ANSWERS:
+            program, answer = ANSWERS[spelling]
+            if flags_in(answer) <= set(known):
+                return f"{spelling} is an option of {program}; with fsync {answer}"
+    elsewhere = [other for row in TABLE if flag in row.flags for other in row.verbs]
+    if elsewhere:
+        return f"{flag} is an option of fsync {elsewhere[0]}, not of fsync {verb}"
+    close = difflib.get_close_matches(name, sorted(known), 1, 0.75)
+    hint = f"did you mean {close[0]}?" if close else f"fsync {verb} --help lists the options"
+    return f"{printable(flag)} is no option of fsync {verb}; {hint}"
+
+
+def flags_in(text: str) -> set[str]:
+    """Return the long flags that a text names."""
+    return set(_FLAG.findall(text))
