@@ -22,6 +22,9 @@ T = TypeVar("T")
 Progress = bool | Callable[[dict[str, Any]], None]
 StorageOptions = Mapping[str, Any] | None
 
+#: seconds that an interrupted run may take to remove what is half done
+_GRACE = 15.0
+
 
 def resolve(address: Any, **storage_options: Any) -> tuple[str, dict[str, Any]]:
     """Normalise an address into an fsspec URL without secrets and its storage options.
@@ -51,14 +54,35 @@ def sync(
     given. Raises UsageError before anything is touched, ListingError, SafetyStop, and SyncError (with the result)
     where objects failed; with ``raise_on_error=False`` all but UsageError come back as the result's ``exit_code``.
     """
-    call = _Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
+    call = Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
     with _listening(progress) as listener:
-        return _finished(lambda: run(call.sync(listener, keep_rows=True)), raise_on_error)
+        try:
+            result = run(call.sync(listener, keep_rows=True))
+        except FsyncError as error:
+            return _ended(error, raise_on_error)
+        return _judged(result, raise_on_error)
 
 
-async def async_sync(src: Any, dst: Any, *, raise_on_error: bool = True, **arguments: Any) -> SyncResult:
-    """Do what :func:`sync` does, awaited on any running loop; the arguments are the same."""
-    return await asyncio.to_thread(sync, src, dst, raise_on_error=raise_on_error, **arguments)
+async def async_sync(
+    src: Any,
+    dst: Any,
+    *,
+    storage_options: StorageOptions = None,
+    src_storage_options: StorageOptions = None,
+    dst_storage_options: StorageOptions = None,
+    progress: Progress = False,
+    raise_on_error: bool = True,
+    **options: Any,
+) -> SyncResult:
+    """Do what :func:`sync` does, awaited on any loop; cancelling the awaiting task cancels the run."""
+    call = Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
+    with _listening(progress) as listener:
+        future = start(call.sync(listener, keep_rows=True))
+        try:
+            result = await asyncio.wrap_future(future)
+        except FsyncError as error:
+            return _ended(error, raise_on_error)
+        return _judged(result, raise_on_error)
 
 
 def plan(
@@ -79,7 +103,7 @@ def plan(
 
     from fsync.schema import PLAN_WORDS, in_words
 
-    call = _Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
+    call = Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
     batches = pumped(call.plan())
     return pa.RecordBatchReader.from_batches(PLAN_WORDS, (in_words(batch) for batch in batches))
 
@@ -108,7 +132,7 @@ async def async_ls(address: Any, **arguments: Any) -> pa.Table:
     return await asyncio.to_thread(lambda: ls(address, **arguments))
 
 
-class _Call:
+class Call:
     """One checked call of :func:`sync` or :func:`plan`."""
 
     def __init__(
@@ -196,13 +220,14 @@ def _shared(
     return src_options, dst_options
 
 
-def _finished(work: Callable[[], SyncResult], raise_on_error: bool) -> SyncResult:
-    try:
-        result = work()
-    except FsyncError as error:
-        if raise_on_error or error.result is None:
-            raise
-        return error.result
+def _ended(error: FsyncError, raise_on_error: bool) -> SyncResult:
+    """Return the result of a run that an error ended early, or raise the error."""
+    if raise_on_error or error.result is None:
+        raise error
+    return error.result
+
+
+def _judged(result: SyncResult, raise_on_error: bool) -> SyncResult:
     if raise_on_error and result.failed:
         first = f"; the first: {result.failures[0]}" if result.failures else ""
         raise SyncError(f"{result.failed} entries could not be handled{first}", result)
@@ -212,33 +237,41 @@ def _finished(work: Callable[[], SyncResult], raise_on_error: bool) -> SyncResul
 # from a thread onto fsspec's loop and back ------------------------------------------------------------------------
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on fsspec's own loop, to which every asynchronous storage's sessions belong, and wait for it.
+def start(work: Coroutine[Any, Any, T], ended: threading.Event | None = None) -> concurrent.futures.Future[T]:
+    """Start a coroutine on fsspec's own loop, to which every asynchronous storage's sessions belong.
 
-    Interrupted by a signal, it cancels the coroutine and waits for its cleaning up before the interruption goes on.
+    ``ended`` is set when it has cleaned up, also after a cancellation. Raises RuntimeError on that loop itself.
     """
     import fsspec.asyn
+
+    async def whole() -> T:
+        try:
+            return await work
+        finally:
+            if ended is not None:
+                ended.set()
 
     loop = fsspec.asyn.get_loop()
     if fsspec.asyn.iothread[0] is threading.current_thread():
         work.close()
-        raise RuntimeError("fsync.sync() was called on fsspec's own loop: await fsync.async_sync() there")
-    future = asyncio.run_coroutine_threadsafe(work, loop)
+        raise RuntimeError("fsync cannot be called on fsspec's own loop: use another thread or another loop")
+    return asyncio.run_coroutine_threadsafe(whole(), loop)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on fsspec's own loop and wait for it.
+
+    Interrupted by a signal, it cancels the coroutine and waits for its cleaning up before the interruption goes on.
+    """
+    ended = threading.Event()
+    future = start(work, ended)
     try:
         return future.result()
-    except concurrent.futures.CancelledError:
-        raise RuntimeError("the run was cancelled") from None
     except BaseException:
         if not future.done():
             future.cancel()
-            _wait_for_end(future)
+            ended.wait(_GRACE)
         raise
-
-
-def _wait_for_end(future: concurrent.futures.Future[Any], grace: float = 15.0) -> None:
-    ended = threading.Event()
-    future.add_done_callback(lambda _: ended.set())
-    ended.wait(grace)
 
 
 def pumped(batches: AsyncIterator[T]) -> Iterator[T]:

@@ -7,8 +7,10 @@ put back if not.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,15 +44,39 @@ async def resolve_clashes(ends: Ends, executor: Executor, doomed: Spool | None) 
     for row, _ in executor.clashes:
         groups[await ends.destination.obstacle(row.column("key")[0].as_py())].append(row)
     removable = await _removable(ends, groups, doomed)
-    gone: set[bytes] = set()
-    for obstacle, rows in groups.items():
-        plan = concatenate(rows, PLAN)
-        entries = removable.get(obstacle)
-        if entries is None:
-            _fail(executor, plan, "what stands in the way is not only entries that the source lacks")
-        elif await _replace(ends, executor, obstacle, entries, plan):
-            gone.update(entry.key for entry in entries)
+    attempts = [
+        await _attempt(ends, executor, obstacle, removable.get(obstacle), concatenate(rows, PLAN))
+        for obstacle, rows in groups.items()
+    ]
+    if not all(attempt.succeeded for attempt in attempts):
+        for attempt in reversed(attempts):
+            await _undo(ends, attempt)
+            executor.account(attempt.plan, attempt.outcomes)
+        return set()
+    for attempt in attempts:
+        executor.account(attempt.plan, attempt.outcomes)
+        assert attempt.aside is not None
+        await ends.destination.remove_aside(attempt.aside)
+    gone = {key for attempt in attempts for key in attempt.removed}
+    for batch in doomed:
+        rows = batch.filter(pc.is_in(batch.column("key"), pa.array(sorted(gone), pa.binary())))
+        executor.account(rows, [Outcome(key, Status.DONE) for key in rows.column("key").to_pylist()])
     return gone
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """The rows of one obstacle, how far they got, and where the obstacle is meanwhile."""
+
+    obstacle: bytes
+    plan: pa.RecordBatch
+    outcomes: list[Outcome]
+    aside: bytes | None = None
+    removed: list[bytes] = field(default_factory=list)
+
+    @property
+    def succeeded(self) -> bool:
+        return all(outcome.status is Status.DONE for outcome in self.outcomes)
 
 
 async def _removable(ends: Ends, obstacles: Iterable[bytes], doomed: Spool) -> dict[bytes, list[Entry]]:
@@ -66,30 +92,38 @@ async def _removable(ends: Ends, obstacles: Iterable[bytes], doomed: Spool) -> d
     }
 
 
-async def _replace(ends: Ends, executor: Executor, obstacle: bytes, entries: list[Entry], plan: pa.RecordBatch) -> bool:
-    """Put the rows of ``plan`` in the place of an obstacle, or leave everything as it was."""
+async def _attempt(
+    ends: Ends, executor: Executor, obstacle: bytes, entries: list[Entry] | None, plan: pa.RecordBatch
+) -> _Attempt:
+    """Move an obstacle aside and copy what it stood in the way of; nothing is moved where it may not go."""
+    if entries is None:
+        return _Attempt(
+            obstacle, plan, _failed(plan, "what stands in the way is not only entries that the source lacks")
+        )
     for entry in entries:
         refusal = await clear(ends.source, ends.destination, ends.backup, entry)
         if refusal is not None:
-            _fail(executor, plan, refusal.error)
-            return False
+            return _Attempt(obstacle, plan, _failed(plan, refusal.error))
     aside = await ends.destination.move_aside(obstacle)
-    outcomes = await executor.attempt(plan)
-    if all(outcome.status is Status.DONE for outcome in outcomes):
-        executor.account(plan, outcomes)
-        await ends.destination.remove_aside(aside)
-        ends.report.deleted(entries)
-        return True
-    copied = {outcome.key for outcome in outcomes if outcome.status is Status.DONE}
-    await ends.destination.delete([entry for entry in entries_of(plan) if entry.key in copied])
-    await ends.destination.put_back(aside, obstacle)
-    for outcome in outcomes:
+    try:
+        outcomes = await executor.attempt(plan)
+    except BaseException:
+        await asyncio.shield(_undo(ends, _Attempt(obstacle, plan, _failed(plan, "interrupted"), aside)))
+        raise
+    return _Attempt(obstacle, plan, outcomes, aside, [entry.key for entry in entries])
+
+
+async def _undo(ends: Ends, attempt: _Attempt) -> None:
+    """Remove what an attempt has copied and put its obstacle back."""
+    if attempt.aside is None:
+        return
+    copied = {outcome.key for outcome in attempt.outcomes if outcome.status is Status.DONE}
+    await ends.destination.delete([entry for entry in entries_of(attempt.plan) if entry.key in copied])
+    await ends.destination.put_back(attempt.aside, attempt.obstacle)
+    for outcome in attempt.outcomes:
         if outcome.status is Status.DONE:
-            outcome.status, outcome.error = Status.FAILED, "undone, because another entry in the same place failed"
-    executor.account(plan, outcomes)
-    return False
+            outcome.status, outcome.error = Status.FAILED, "undone, because another entry whose name is taken failed"
 
 
-def _fail(executor: Executor, plan: pa.RecordBatch, error: str) -> None:
-    keys = plan.column("key").to_pylist()
-    executor.account(plan, [Outcome(key, Status.FAILED, error=error) for key in keys])
+def _failed(plan: pa.RecordBatch, error: str) -> list[Outcome]:
+    return [Outcome(key, Status.FAILED, error=error) for key in plan.column("key").to_pylist()]

@@ -12,12 +12,12 @@ from typing import Any
 from fsync.address import Address, parse
 from fsync.deletion import Extras
 from fsync.diff import Comparison, Times, comparison_for
-from fsync.errors import AddressError, OptionError, Redactor, SourceNotFound
+from fsync.errors import AccessDenied, AddressError, FsyncError, ListingError, OptionError, Redactor, SourceNotFound
 from fsync.executor import Planned
 from fsync.filters import Rules
 from fsync.listing import Listing
 from fsync.options import Options
-from fsync.pacing import Pacing
+from fsync.pacing import Pacing, describe
 from fsync.pairing import check_pair, reconcile
 from fsync.report import Listener, Report
 from fsync.schema import PLAN, RESULT_WORDS
@@ -81,9 +81,12 @@ class Ends:
 
     async def prepare(self) -> None:
         """Make the destination's directory, and open the account of single results."""
-        await self.destination.prepare_destination()
-        if self.backup is not None:
-            await self.backup.prepare_destination()
+        for storage in (self.destination, *([self.backup] if self.backup else [])):
+            try:
+                await storage.prepare_destination()
+            except OSError as error:
+                kind = AccessDenied if isinstance(error, PermissionError) else ListingError
+                raise kind(f"cannot make the directory {storage.address.given}: {describe(error)}") from error
 
     def restart(self) -> None:
         """Forget what a listing that was out of order has led to, except for what was planned."""
@@ -156,6 +159,9 @@ async def opened(
             yield ends
         finally:
             ticker.cancel()
+    except FsyncError as error:
+        error.args = (redact(error), *error.args[1:])
+        raise
     finally:
         for storage in storages:
             await storage.close()
@@ -177,10 +183,13 @@ async def opened_one(address: Address, options: Options) -> AsyncIterator[Listin
             storage = storage.at(address.as_directory())
         elif found is Presence.NOTHING and address.is_directory:
             raise SourceNotFound(f"{address.given} does not exist")
-        yield Listing(
+        listing = Listing(
             storage, rules, follow=True, sort=storage.traits.key_order is KeyOrder.CHECKED and options.limit >= 0,
             memory=options.memory // 4, spill_dir=options.spill_dir,
         )  # fmt: skip
+        yield listing
+        if listing.ended and not (listing.rows or listing.excluded or storage.address.is_directory):
+            raise SourceNotFound(f"nothing begins with {address.given}")
     finally:
         await storage.close()
         running.shutdown()

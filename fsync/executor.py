@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,12 +25,21 @@ _BATCHES = 4
 class Executor:
     """Copies planned rows, a bounded number at a time, and accounts for them.
 
-    ``clashes`` collects the rows whose name is taken by another kind of entry. After a fatal error nothing new is
-    started; :meth:`drain` raises it.
+    ``protect`` is told of sources that are gone: nothing below their keys may be deleted. ``clashes`` collects the
+    rows whose name is taken by another kind of entry. After a fatal error nothing new is started; :meth:`drain`
+    raises it.
     """
 
-    def __init__(self, source: Storage, destination: Storage, backup: Storage | None, report: Report) -> None:
+    def __init__(
+        self,
+        source: Storage,
+        destination: Storage,
+        backup: Storage | None,
+        report: Report,
+        protect: Callable[[list[bytes]], None],
+    ) -> None:
         self._source, self._destination, self._backup, self._report = source, destination, backup, report
+        self._protect = protect
         self._room = asyncio.Semaphore(_BATCHES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._fatal: str | None = None
@@ -122,6 +131,7 @@ class Executor:
                     report.emit("done", **key_fields(outcome.key), action=_NAMES[action], bytes=outcome.size)
             elif outcome.status is Status.VANISHED:
                 report.counts["vanished"] += 1
+                self._protect([outcome.key])
                 report.emit("vanished", **key_fields(outcome.key))
             else:
                 report.fail(outcome.key, _NAMES[action], outcome.error)

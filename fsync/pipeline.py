@@ -26,7 +26,7 @@ async def sync(ends: Ends) -> SyncResult:
     objects do not raise: the result counts them, and nothing is deleted then.
     """
     report = ends.report
-    executor = Executor(ends.source, ends.destination, ends.backup, report)
+    executor = Executor(ends.source, ends.destination, ends.backup, report, ends.extras.protect)
     late = ends.spool_of_plans()
     try:
         await ends.prepare()
@@ -36,15 +36,23 @@ async def sync(ends: Ends) -> SyncResult:
             await executor.submit(ready)
         await _copy_late(ends, executor, late)
         await executor.drain()
-        doomed = _doomed(ends) if _may_delete(ends) else None
+        doomed = _doomed(ends) if ends.options.delete_dst and not report.counts["failed"] else None
         gone = await resolve_clashes(ends, executor, doomed)
-        if doomed is not None and _may_delete(ends):
+        if doomed is not None and not report.counts["failed"]:
             async for batch, outcomes in release(ends.source, ends.destination, ends.backup, doomed, gone):
                 executor.account(batch, outcomes)
+        elif ends.options.delete_dst:
+            report.notice(
+                f"nothing was deleted, because {report.counts['failed']} entries failed: {ends.extras.count} entries "
+                "at the destination that the source does not have were left alone"
+            )
     except BaseException as error:
         await executor.cancel()
         if isinstance(error, FsyncError):
             error.result = report.result(complete=False, exit_code=error.exit_code)
+        elif isinstance(error, asyncio.CancelledError):
+            # nobody gets this result, but listeners get its event
+            report.result(complete=False, exit_code=130)
         raise
     return report.result(complete=True, exit_code=1 if report.counts["failed"] else 0)
 
@@ -110,14 +118,3 @@ def _doomed(ends: Ends) -> Spool:
         strange=strange,
     )
     return extras.doomed
-
-
-def _may_delete(ends: Ends) -> bool:
-    """Tell whether deletions are asked for and everything so far went well; say so once where it did not."""
-    report = ends.report
-    if ends.options.delete_dst and report.counts["failed"]:
-        report.notice(
-            f"nothing was deleted, because {report.counts['failed']} entries failed: "
-            f"{ends.extras.count} entries at the destination that the source does not have were left alone"
-        )
-    return ends.options.delete_dst and not report.counts["failed"]

@@ -6,7 +6,7 @@ import base64
 import builtins
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fsync.spool import Spool
-    from fsync.storage.base import Entry
 
 #: what a listener gets: one JSON-able mapping an event, with ``v`` and ``event``; fields are only ever added
 Listener = Callable[[dict[str, Any]], None]
@@ -122,6 +121,11 @@ def key_fields(key: bytes) -> dict[str, str]:
         return {"key": printable(key), "key_base64": base64.b64encode(key).decode()}
 
 
+def _tally(column: pa.Array) -> Iterator[tuple[int, int]]:
+    for item in column.value_counts().to_pylist():
+        yield item["values"], item["counts"]
+
+
 class Report:
     """The running account of one run."""
 
@@ -169,18 +173,18 @@ class Report:
 
     def plan(self, rows: pa.RecordBatch) -> None:
         """Count planned rows (a PLAN batch); a dry run tells each."""
+        import pyarrow.compute as pc
+
         from fsync.schema import Action, Reason, in_words
 
-        sizes = rows.column("size").to_pylist()
         self.counts["planned"] += rows.num_rows
-        self.planned_bytes += sum(size for size in sizes if size)
-        for reason, count in Counter(rows.column("reason").to_pylist()).items():
+        self.planned_bytes += pc.sum(rows.column("size")).as_py() or 0
+        for reason, count in _tally(rows.column("reason")):
             self.reasons[Reason(reason).name.lower()] += count
         if not self._dry:
             return
-        actions = rows.column("action").to_pylist()
-        for code, count in Counter(actions).items():
-            self.counts[DONE[Action(code).name]] += count
+        for action, count in _tally(rows.column("action")):
+            self.counts[DONE[Action(action).name]] += count
         if self.listening:
             words = in_words(rows)
             columns = (words.column(name).to_pylist() for name in ("key", "action", "reason", "size", "dst_size"))
@@ -192,12 +196,6 @@ class Report:
                     reason=reason,
                     bytes=dst_size if action == "delete" else size,
                 )
-
-    def deleted(self, entries: Iterable[Entry]) -> None:
-        """Count extras that went because something of the source took their place."""
-        for entry in entries:
-            self.counts["deleted"] += 1
-            self.emit("done", **key_fields(entry.key), action="delete", bytes=0)
 
     def restart(self) -> None:
         """Forget what a listing counted that has to be read again; what was planned and done stays."""
@@ -225,8 +223,8 @@ class Report:
         }
 
     def result(self, *, complete: bool, exit_code: int) -> SyncResult:
-        """Close the account."""
-        return SyncResult(
+        """Close the account, and tell it as the last event."""
+        result = SyncResult(
             **{name: self.counts[name] for name in _COUNTS},
             bytes=self.planned_bytes if self._dry else self.bytes,
             verified_by={means: count for means, count in sorted(self.verified.items()) if means},
@@ -239,3 +237,6 @@ class Report:
             exit_code=exit_code,
             _rows=self.rows,
         )
+        if self._listener is not None:
+            self.emit("summary", **result.to_dict())
+        return result

@@ -31,7 +31,7 @@ class Verb:
     summary: str
     details: str
     example: str
-    exit_codes: str
+    exit_codes: dict[str, str]
 
 
 VERBS: dict[str, Verb] = {
@@ -41,8 +41,15 @@ VERBS: dict[str, Verb] = {
         "Copy what is missing or different at DST. With a trailing / an address is a directory, without one a prefix: "
         "every key that begins with the text. Nothing is deleted without --delete-dst.",
         "fsync sync --exclude '*.tmp' ./data/ s3://bucket/data/",
-        "0 done; 1 some objects failed; 2 wrong usage, nothing was touched; 3 a listing failed, nothing was deleted; "
-        "4 safety stop, nothing was deleted; 5 differences found (--dry --exit-code); 130, 143 interrupted",
+        {
+            "0": "done",
+            "1": "some objects failed",
+            "2": "wrong usage, option or address; nothing was touched",
+            "3": "a listing failed, or an end is missing or refuses access; nothing was deleted",
+            "4": "safety stop; nothing was deleted",
+            "5": "differences were found (--dry --exit-code)",
+            "130, 143": "interrupted by SIGINT, SIGTERM",
+        },
     ),
     "ls": Verb(
         ("ADDRESS",),
@@ -50,7 +57,12 @@ VERBS: dict[str, Verb] = {
         "Print one line an entry: size in bytes, modification time in UTC, key relative to the address. "
         "A directory's key ends in /; what cannot be printed is shown as \\xNN, and whole in --json.",
         "fsync ls --include '*.parquet' --exclude '*' s3://bucket/data/",
-        "0 listed to the end; 2 wrong usage; 3 the listing failed; 130, 143 interrupted",
+        {
+            "0": "listed to the end",
+            "2": "wrong usage, option or address",
+            "3": "the listing failed, or the address is missing or refuses access",
+            "130, 143": "interrupted by SIGINT, SIGTERM",
+        },
     ),
 }
 
@@ -136,7 +148,9 @@ def _read(verb: str, words: Sequence[str]) -> Command | str:
     return command
 
 
-def _options_in(word: str, rest: Iterator[str], verb: str, flags: dict[str, Option]) -> Iterator[tuple[str, str | None]]:
+def _options_in(
+    word: str, rest: Iterator[str], verb: str, flags: dict[str, Option]
+) -> Iterator[tuple[str, str | None]]:
     """Yield the options of one word, each with its value, which may be the next word; switches have None.
 
     ``--name value``, ``--name=value``, both with one dash as Go programs take them, ``-nv``, ``-p10``, ``-p 10``.
@@ -184,8 +198,9 @@ def _take(options: dict[str, Any], flag: str, row: Option, value: str | None) ->
 def _count(verb: str, addresses: Sequence[str]) -> None:
     wanted = VERBS[verb].addresses
     if len(addresses) < len(wanted):
-        missing = " and ".join(wanted[len(addresses) :])
-        raise UsageError(f"fsync {verb} takes {' and '.join(wanted)}: {missing} missing; try fsync {verb} --help")
+        missing = wanted[len(addresses) :]
+        lacking = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        raise UsageError(f"fsync {verb} takes {' and '.join(wanted)}: {lacking}; try fsync {verb} --help")
     if len(addresses) > len(wanted):
         raise UsageError(
             f"fsync {verb} takes {' and '.join(wanted)}, but {len(addresses)} addresses were given; "
@@ -223,7 +238,6 @@ def verb_help(verb: str) -> str:
         prog=f"fsync {verb}",
         usage=f"fsync {verb} [OPTIONS] {' '.join(facts.addresses)}",
         description=facts.details,
-        epilog=f"exit codes: {facts.exit_codes}. Example: {facts.example}".replace("%", "%%"),
         formatter_class=_formatter(),
         add_help=False,
     )
@@ -233,8 +247,9 @@ def verb_help(verb: str) -> str:
             if row.group == group and verb in row.verbs:
                 _describe(section, row)
         if group == "output":
-            section.add_argument(*_HELP, action="store_true", help="show this")
-    return parser.format_help()
+            section.add_argument(*reversed(_HELP), action="store_true", help="show this")
+    codes = "".join(f"  {code:<9} {meaning}\n" for code, meaning in facts.exit_codes.items())
+    return f"{parser.format_help()}\nexit codes:\n{codes}\nexample:\n  {facts.example}\n"
 
 
 def _describe(section: argparse._ArgumentGroup, row: Option) -> None:
@@ -246,7 +261,8 @@ def _describe(section: argparse._ArgumentGroup, row: Option) -> None:
         )  # fmt: skip
         return
     flags = sorted(row.flags, key=lambda flag: flag.startswith("--"))
-    text = (row.help + _default(row)).replace("%", "%%")
+    text = row.help + _default(row) + ("; may be repeated" if row.repeats else "")
+    text = text.replace("%", "%%")
     if row.metavar is None:
         section.add_argument(*flags, dest=row.name, action="store_true", help=text)
     else:

@@ -7,12 +7,7 @@ what they do better; every method here works for any registered fsspec protocol.
 from __future__ import annotations
 
 import asyncio
-import functools
-import secrets
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -21,8 +16,9 @@ import pyarrow as pa
 
 from fsync.address import Address
 from fsync.errors import AccessDenied, ListingError, ShortRead, UnsafeName
-from fsync.pacing import Pacing, Verdict, classify, describe
+from fsync.pacing import Verdict, classify, describe
 from fsync.storage.info import row_of
+from fsync.storage.running import Running
 from fsync.storage.walk import Prunes, bare, walk
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
@@ -53,82 +49,6 @@ class Entry:
     etag: str | None = None
     digest: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Budget:
-    """Bytes that may be held at once; a single claim larger than all of them is let through alone."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._taken = most, 0
-        self._freed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def claim(self, size: int) -> AsyncIterator[None]:
-        """Hold ``size`` bytes for the length of an ``async with`` block, waiting until they are free."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: not self._taken or self._taken + size <= self._most)
-            self._taken += size
-        try:
-            yield
-        finally:
-            async with self._freed:
-                self._taken -= size
-                self._freed.notify_all()
-
-
-@dataclass(slots=True)
-class Running:
-    """What an opened storage shares with its run: limits, one pool for blocking calls, one thread for the local disk.
-
-    Local files are handled by a single thread: several threads would hand the interpreter's lock to each other at
-    every call and take longer together than one alone.
-    """
-
-    threads: int = 10
-    timeout: float = 60.0
-    memory: int = 256 << 20
-    pacing: Pacing = field(default_factory=Pacing)
-    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
-    pool: ThreadPoolExecutor = field(init=False)
-    disk: ThreadPoolExecutor = field(init=False)
-    #: objects under way
-    slots: asyncio.Semaphore = field(init=False)
-    #: bytes in buffers
-    buffers: Budget = field(init=False)
-    #: set when the run is to stop: blocking loops look at it between two objects
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self.slots = asyncio.Semaphore(self.threads)
-        self.buffers = Budget(self.memory)
-        self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fsync-io")
-        self.disk = ThreadPoolExecutor(1, thread_name_prefix="fsync-disk")
-
-    async def in_pool(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run a blocking call in the pool."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, functools.partial(function, *args, **kwargs))
-
-    async def on_disk(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run a blocking call on the one thread of the local disk."""
-        return await asyncio.get_running_loop().run_in_executor(self.disk, functools.partial(function, *args, **kwargs))
-
-    async def retried(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Await ``call()`` until it succeeds or its error is not worth another attempt."""
-        attempt = 0
-        while True:
-            try:
-                return await call()
-            except Exception as error:
-                verdict = classify(error)
-                if not self.pacing.again(attempt, verdict):
-                    raise
-                await asyncio.sleep(self.pacing.wait(attempt, verdict))
-                attempt += 1
-
-    def shutdown(self) -> None:
-        """Let go of the threads without waiting for calls that hang."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        self.disk.shutdown(wait=False, cancel_futures=True)
 
 
 class Hasher(Protocol):

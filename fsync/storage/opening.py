@@ -33,10 +33,6 @@ def open_filesystem(
     try:
         if given is not None:
             return type(given)(*given.storage_args, **{**given.storage_options, "asynchronous": False, **caches})
-        if "::" in address.url:
-            import fsspec
-
-            return fsspec.core.url_to_fs(address.url, **options)[0]
         return filesystem_class(address)(**options, **caches)
     except TypeError as error:
         hidden = Redactor(address.secrets)

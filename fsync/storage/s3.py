@@ -25,23 +25,17 @@ from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.schema import Kind, page_from_columns
 from fsync.storage.base import Entry, Hasher, Presence, Running, Storage, Upload
 from fsync.storage.clock import ClockSkew
+from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
-MIB = 1 << 20
 #: the most that one copy_object call takes (Amazon S3 API reference, CopyObject)
 _WHOLE_COPY = 5 << 30
-_MOST_PARTS = 10_000
 _DELETE_AT_ONCE = 1000
 #: pages without a key that may follow each other before a listing counts as stuck
 _EMPTY_PAGES = 1000
 #: what a GET tells of an object that a PUT can say again
 _METADATA = ("ContentType", "CacheControl", "ContentEncoding", "ContentDisposition", "ContentLanguage", "Metadata")
-
-
-def part_size(size: int) -> int:
-    """Return the bytes of a part: 8 MiB, or as many whole MiB as keep an object within 10,000 parts."""
-    return max(8 * MIB, -(-size // _MOST_PARTS // MIB) * MIB if size > 8 * MIB * _MOST_PARTS else 0)
 
 
 class S3Storage(Storage):
@@ -310,7 +304,9 @@ class S3Storage(Storage):
         """Begin a multipart upload."""
         assert entry.size is not None
         answer = await self.call_s3("create_multipart_upload", Key=self._key(entry.key), **_described(entry))
-        return _Multipart(self, self._key(entry.key), answer["UploadId"], part_size(entry.size))
+        return MultipartUpload(
+            self.running, self.call_s3, self._key(entry.key), answer["UploadId"], part_size(entry.size)
+        )
 
     async def prepare_destination(self) -> None:
         """Do nothing: a bucket holds no directories, and buckets are not made."""
@@ -370,7 +366,7 @@ class S3Storage(Storage):
                 raise SourceVanished("the source is gone")
             entry.metadata = present.metadata
             upload = await self.begin(entry)
-            assert isinstance(upload, _Multipart)
+            assert isinstance(upload, MultipartUpload)
             try:
                 await upload.copy_from(origin, pin, entry.size)
                 await upload.commit()
@@ -393,94 +389,6 @@ class S3Storage(Storage):
         if dash and is_md5(digest) and count == str(-(-size // part_size(size))):
             return PartsHash(part_size(size))
         return None
-
-
-class PartsHash:
-    """The ETag of a multipart upload: the MD5 of the parts' MD5s, a dash, the number of parts.
-
-    Observed on Amazon S3 and what follows it; not documented as a promise, so a difference means nothing.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size, self._filled = size, 0
-        self._part = hashlib.md5(usedforsecurity=False)
-        self._digests: list[bytes] = []
-
-    def update(self, data: bytes, /) -> None:
-        """Take more bytes."""
-        view = memoryview(data)
-        while view:
-            piece = view[: self._size - self._filled]
-            self._part.update(piece)
-            self._filled += len(piece)
-            view = view[len(piece) :]
-            if self._filled == self._size:
-                self._close_part()
-
-    def _close_part(self) -> None:
-        self._digests.append(self._part.digest())
-        self._part, self._filled = hashlib.md5(usedforsecurity=False), 0
-
-    def hexdigest(self) -> str:
-        """Return the ETag over all bytes taken."""
-        parts = [*self._digests, self._part.digest()] if self._filled else self._digests
-        return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
-
-
-class _Multipart(Upload):
-    """Parts that become an object when the upload is completed; an aborted upload leaves nothing."""
-
-    parallel = True
-
-    def __init__(self, storage: S3Storage, key: str, upload_id: str, size: int) -> None:
-        self._storage, self._key, self._upload_id = storage, key, upload_id
-        self.part_size = size
-        self._parts: dict[int, dict[str, Any]] = {}
-
-    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        answer = await self._storage.call_s3(
-            "upload_part", Key=self._key, UploadId=self._upload_id, PartNumber=number + 1, Body=bytes(data)
-        )
-        self._done(number, answer)
-
-    async def copy_from(self, origin: dict[str, str], pin: Mapping[str, str], size: int) -> None:
-        """Fill all parts from an object of the same store."""
-        for number, offset in enumerate(range(0, size, self.part_size)):
-            await self._copy_part(number, origin, pin, f"bytes={offset}-{min(offset + self.part_size, size) - 1}")
-
-    async def _copy_part(self, number: int, origin: dict[str, str], pin: Mapping[str, str], span: str) -> None:
-        storage = self._storage
-        arguments = {"Key": self._key, "UploadId": self._upload_id, "PartNumber": number + 1}
-        answer = await storage.running.retried(
-            lambda: storage.call_s3("upload_part_copy", CopySource=origin, CopySourceRange=span, **arguments, **pin)
-        )
-        self._done(number, answer["CopyPartResult"])
-
-    def _done(self, number: int, answer: Mapping[str, Any]) -> None:
-        part = {"PartNumber": number + 1, "ETag": answer["ETag"]}
-        for name in ("ChecksumCRC32", "ChecksumCRC64NVME"):
-            if answer.get(name):
-                part[name] = answer[name]
-        self._parts[number] = part
-
-    async def commit(self) -> str:
-        parts = [self._parts[number] for number in sorted(self._parts)]
-        answer = await self._storage.call_s3(
-            "complete_multipart_upload", Key=self._key, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
-        )
-        return "crc32" if "ChecksumCRC32" in parts[0] or "ChecksumCRC32" in answer else "size"
-
-    async def abort(self) -> None:
-        try:
-            await self._storage.call_s3("abort_multipart_upload", Key=self._key, UploadId=self._upload_id)
-        except Exception as error:
-            if classify(error) is not Verdict.GONE:
-                raise
-
-
-def is_md5(etag: str) -> bool:
-    """Tell whether an ETag has the form of a plain MD5."""
-    return len(etag) == 32 and all(character in "0123456789abcdef" for character in etag)
 
 
 def _place(options: Mapping[str, Any]) -> tuple[Any, Any]:

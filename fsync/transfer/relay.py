@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 
-from fsync.errors import ShortRead, SourceChanged
+from fsync.errors import ShortRead, SourceChanged, printable
+from fsync.pacing import describe
 from fsync.storage.base import Entry, Storage, Upload
+
+_log = logging.getLogger("fsync")
 
 #: objects up to this size are read and written in one request each
 SMALL = 8 << 20
@@ -39,8 +43,16 @@ async def _move_parts(source: Storage, destination: Storage, entry: Entry) -> st
             await _parts_in_order(source, destination, entry, upload)
         return await upload.commit()
     except BaseException:
-        await asyncio.shield(upload.abort())
+        await asyncio.shield(give_up(upload, entry))
         raise
+
+
+async def give_up(upload: Upload, entry: Entry) -> None:
+    """Abort an upload after an error, which stays the one that is reported."""
+    try:
+        await upload.abort()
+    except Exception as error:
+        _log.warning("could not remove what was written of %s: %s", printable(entry.key), describe(error))
 
 
 async def _parts_at_once(source: Storage, destination: Storage, entry: Entry, upload: Upload) -> None:

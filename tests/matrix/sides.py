@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -32,21 +30,20 @@ from tests.strategies import (
     undecodable_components,
 )
 
-#: A name as bytes that fsync may give a local file while it is being written
-_PARTIAL = re.compile(rb"\..*\.fsync-[0-9a-f]{16}\.partial", re.DOTALL)
-
 
 class Side(ABC):
     """A directory, prefix or bucket part of its own, beside which other things lie that nobody may touch.
 
     ``file_like``: no key can be a directory of another one. ``sets_mtime``: fsync can give entries their source's time.
-    ``own_times``: an entry renamed or copied keeps its time. ``tick`` is the precision of listed times, in nanoseconds.
+    ``own_times``: an entry renamed or copied keeps its time. ``resolves_clashes``: a file can take the place of a
+    directory, and the other way round. ``tick`` is the precision of listed times, in nanoseconds.
     """
 
     name: ClassVar[str]
     file_like: ClassVar[bool]
     sets_mtime: ClassVar[bool] = False
     own_times: ClassVar[bool] = False
+    resolves_clashes: ClassVar[bool] = False
     tick: ClassVar[int]
     #: components of keys that an independent writer can store
     components: ClassVar[st.SearchStrategy[bytes]]
@@ -151,11 +148,12 @@ class Local(Side):
     file_like = True
     sets_mtime = True
     own_times = True
+    resolves_clashes = True
     tick = 1
     components = hostile_components | undecodable_components
 
-    def __init__(self, root: Path) -> None:
-        self.root = os.fsencode(root)
+    def __init__(self, above: Path, name: str) -> None:
+        self.root = os.fsencode(above / name)
         os.makedirs(self.root)
         self._used: set[int] = set()
 
@@ -260,8 +258,8 @@ class Memory(Side):
     tick = 1_000
     components = hostile_components | pathless_components
 
-    def __init__(self, root: str) -> None:
-        self.root = f"/{root}/"
+    def __init__(self, above: str, name: str) -> None:
+        self._above, self.root = f"/{above}/", f"/{above}/{name}/"
         self._store = fsspec.implementations.memory.MemoryFileSystem.store
         self._fs = fsspec.implementations.memory.MemoryFileSystem(skip_instance_cache=True)
 
@@ -272,6 +270,13 @@ class Memory(Side):
     @classmethod
     def holds(cls, key: bytes) -> bool:
         return is_path(key) and is_utf8(key)
+
+    @classmethod
+    def clear(cls, above: str) -> None:
+        """Remove everything below a directory of the store."""
+        store = fsspec.implementations.memory.MemoryFileSystem.store
+        for path in [path for path in store if path.startswith(f"/{above}/")]:
+            del store[path]
 
     def _path(self, key: bytes) -> str:
         return self.root + key.decode()
@@ -306,7 +311,7 @@ class Memory(Side):
         return {
             path: (file.modified, file.getvalue())
             for path, file in self._store.items()
-            if not path.startswith(self.root)
+            if path.startswith(self._above) and not path.startswith(self.root)
         }
 
 
@@ -316,8 +321,9 @@ class S3(Side):
     tick = 1_000_000_000
     server: S3Server
 
-    def __init__(self, server: S3Server, bucket: str, prefix: str) -> None:
-        self.server, self._bucket, self._prefix = server, bucket, prefix
+    def __init__(self, server: S3Server, bucket: str, above: str, name: str) -> None:
+        self.server, self._bucket = server, bucket
+        self._above, self._prefix = f"{above}/", f"{above}/{name}"
         self._client = server.client()
 
     @property
@@ -347,7 +353,7 @@ class S3(Side):
         self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
     def _listed(self) -> list[dict[str, Any]]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._above)
         return [item for page in pages for item in page.get("Contents", ())]
 
     def _own(self) -> dict[bytes, dict[str, Any]]:
@@ -381,6 +387,7 @@ class Moto(S3):
 
     name = "moto"
     file_like = False
+    resolves_clashes = True
     components = hostile_components | pathless_components
 
     @classmethod
@@ -403,11 +410,17 @@ class SeaweedFS(S3):
 def holdable(side: type[Side]) -> Callable[[bytes], bool]:
     """Return whether an independent writer can store a key at a source: more than fsync would write there."""
     if side is Memory:
-        return is_utf8
+        return lambda key: is_utf8(key) and not key.endswith(b"/")
     return side.holds
 
 
-@functools.cache
-def by_name() -> Mapping[str, type[Side]]:
-    """Return the classes of sides by their names."""
-    return {side.name: side for side in (Local, Memory, SeaweedFS, Moto)}
+#: the classes of sides by their names
+SIDES: Mapping[str, type[Side]] = {side.name: side for side in (Local, Memory, SeaweedFS, Moto)}
+
+#: makes two new ends from the names of their sides
+Places = Callable[[str, str], tuple[Side, Side]]
+
+
+def is_marker(key: bytes, data: bytes) -> bool:
+    """Tell whether an object stands for a directory."""
+    return not data and key.endswith(b"/")

@@ -31,12 +31,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Maker:
 
 
 @pytest.fixture(params=KINDS)
-def source(request: pytest.FixtureRequest, place: Maker) -> Place:
-    """An empty source of each kind in turn."""
-    return place(request.param, "source")
-
-
-@pytest.fixture(params=KINDS)
 def destination(request: pytest.FixtureRequest, place: Maker) -> Place:
     """An empty destination of each kind in turn."""
     return place(request.param, "destination")

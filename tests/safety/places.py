@@ -6,11 +6,15 @@ import os
 import stat
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fsspec
 
+import fsync
+from fsync.errors import FsyncError
+from fsync.report import SyncResult
 from tests.servers.s3 import S3Server
 
 #: 2020: long before any run, so that no clock's tick is waited for
@@ -170,3 +174,34 @@ class S3Place(Place):
     def missing(self) -> str:
         """Return a prefix of the bucket that no key has."""
         return f"s3://{self.bucket}/some/other-prefix/"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a sync ended: the exit code of the command, the result if there is one, the error that ended it if any."""
+
+    code: int
+    result: SyncResult | None
+    error: FsyncError | None
+
+    @property
+    def text(self) -> str:
+        """All that a person would read: the error, failures and notices."""
+        lines = [str(self.error)] if self.error else []
+        if self.result:
+            lines += [str(failure) for failure in self.result.failures] + list(self.result.notices)
+        return "\n".join(lines)
+
+
+def run(src: Place | str | Path, dst: Place | str | Path, **options: Any) -> Ended:
+    """Sync two ends and tell how it ended."""
+    ends: dict[str, Any] = {}
+    for name, end in (("src", src), ("dst", dst)):
+        if isinstance(end, Place) and end.options:
+            ends.setdefault(f"{name}_storage_options", end.options)
+    addresses = [end.address if isinstance(end, Place) else end for end in (src, dst)]
+    try:
+        result = fsync.sync(*addresses, **{**ends, **options})
+    except FsyncError as error:
+        return Ended(error.exit_code, error.result, error)
+    return Ended(result.exit_code, result, None)

@@ -1,0 +1,100 @@
+"""The command line: ``fsync sync``, ``fsync ls``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from fsync.cli.arguments import Command, general_help, parse
+from fsync.cli.signals import interruptible
+from fsync.errors import FsyncError
+
+__all__ = ["main"]
+
+#: seconds that threads have for ending by themselves when the program is over
+_GRACE = 1.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; ``argv`` are the words after the program's name.
+
+    Without ``argv`` this is the program itself: the process ends here if a thread still hangs in a storage's call.
+    """
+    if argv is not None:
+        return _run(list(argv))
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            # a terminal that cannot show a letter must not end the run
+            stream.reconfigure(errors="backslashreplace")
+    code = _run(sys.argv[1:])
+    _leave(code)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    command: Command | str | None = None
+    try:
+        with interruptible():
+            if not arguments:
+                sys.stderr.write(general_help())
+                return 2
+            command = parse(arguments)
+            return _carry_out(command, arguments)
+    except Exception as error:  # noqa: BLE001  the last resort: whatever it is, it ends as one line and a code
+        return _failed(error, arguments, verbose=isinstance(command, Command) and "verbose" in command.options)
+
+
+def _carry_out(command: Command | str, arguments: Sequence[str]) -> int:
+    from fsync.cli import output
+    from fsync.cli.faults import hider
+
+    if isinstance(command, str):
+        output.write(command)
+        code = 0
+    elif command.verb == "ls":
+        from fsync.cli.entries import ls_command
+
+        code = ls_command(command, hider(arguments))
+    else:
+        from fsync.cli.syncing import sync_command
+
+        code = sync_command(command, hider(arguments))
+    output.finish()
+    return code
+
+
+def _failed(error: Exception, arguments: Sequence[str], *, verbose: bool) -> int:
+    from fsync.cli import output
+    from fsync.cli.faults import explain, hider
+
+    lines, code = explain(error, hider(arguments), verbose=verbose)
+    if isinstance(error, output.OutputError):
+        output.give_up()
+        if error.closed:
+            return code
+    elif isinstance(error, FsyncError):
+        try:
+            output.finish()
+        except output.OutputError:
+            output.give_up()
+    for line in lines:
+        sys.stderr.write(line + "\n")
+    return code
+
+
+def _leave(code: int) -> None:
+    """End the process now if a thread is still busy: the interpreter would wait for it, however long it hangs."""
+    deadline = time.monotonic() + _GRACE
+    others = [
+        thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.current_thread()
+    ]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in others):
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os._exit(code)

@@ -1,0 +1,100 @@
+"""``fsync sync``: run it, and show it as people or programs asked for it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+from fsync.cli import output
+from fsync.cli.arguments import Command
+from fsync.cli.faults import Hide
+from fsync.cli.logs import logging_to
+from fsync.cli.text import failed_line, one_line, plan_line, summary_lines, total_line
+from fsync.display import Display
+from fsync.errors import FsyncError
+
+
+def sync_command(command: Command, hide: Hide) -> int:
+    """Run ``fsync sync`` and return its exit code; raises FsyncError for what ended it early."""
+    from fsync.api import Call, run
+
+    src, dst = command.addresses
+    call = Call(src, dst, None, None, None, command.options, verb="sync")
+    options = call.options
+    told = Told()
+    with contextlib.ExitStack() as stack:
+        if options.json:
+            listener = told.as_json
+            write = complain
+        else:
+            # lines of a dry run on the same terminal are progress enough, and bars would mix with them
+            bars = False if options.dry and sys.stdout is not None and sys.stdout.isatty() else None
+            display = stack.enter_context(Display(quiet=options.quiet, verbose=options.verbose, bars=bars))
+            told.display = display
+            listener = told.as_text
+            write = display.line
+        stack.enter_context(logging_to(lambda text: write(hide(text)), verbose=options.verbose))
+        try:
+            result = run(call.sync(listener, keep_rows=False))
+        except FsyncError as error:
+            stack.close()
+            told.end(error, hide, json=options.json, quiet=options.quiet)
+            raise
+    told.end(None, hide, json=options.json, quiet=options.quiet)
+    if result.failed:
+        complain(f"fsync: ERROR: {failed_line(result.failed)}")
+    return result.exit_code
+
+
+class Told:
+    """What a run's events lead to on stdout, and the summary kept for the end."""
+
+    def __init__(self) -> None:
+        self.summary: dict[str, Any] | None = None
+        self.display: Display | None = None
+
+    def as_json(self, event: dict[str, Any]) -> None:
+        """Write an event; the summary waits, because it comes last."""
+        if event["event"] == "summary":
+            self.summary = event
+        else:
+            output.write_json(event)
+
+    def as_text(self, event: dict[str, Any]) -> None:
+        """Show an event to a person; the actions of a dry run are the product."""
+        assert self.display is not None
+        if event["event"] == "summary":
+            self.summary = event
+        elif event["event"] == "plan":
+            output.write(plan_line(event, self.display.name_of(event)) + "\n")
+        self.display.listen(event)
+
+    def end(self, error: FsyncError | None, hide: Hide, *, json: bool, quiet: bool) -> None:
+        """Tell the end of a run: the error for programs, then the summary."""
+        if isinstance(error, output.OutputError):
+            return
+        summary = self.summary
+        if summary is not None and error is not None:
+            # the run itself does not know by which signal it was ended
+            summary["exit_code"] = error.exit_code
+        if json:
+            if error is not None:
+                text = one_line(hide(str(error)))
+                output.write_json({"v": 1, "event": "error", "text": text, "exit_code": error.exit_code})
+            if summary is not None:
+                output.write_json(summary)
+        elif summary is not None:
+            if summary["dry"] and summary["complete"]:
+                output.write(total_line(summary) + "\n")
+            output.finish()
+            if not quiet:
+                for line in summary_lines(summary):
+                    complain(line)
+
+
+def complain(text: str) -> None:
+    """Write one line to stderr."""
+    if sys.stderr is not None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

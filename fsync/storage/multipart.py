@@ -1,0 +1,104 @@
+"""Large objects on S3: multipart uploads, the size of their parts, and the ETag they end up with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fsync.pacing import Verdict, classify
+from fsync.storage.base import Upload
+from fsync.storage.running import Running
+
+MIB = 1 << 20
+_MOST_PARTS = 10_000
+
+#: one request in a bucket: method name and arguments to answer
+Call = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def part_size(size: int) -> int:
+    """Return the bytes of a part: 8 MiB, or as many whole MiB as keep an object within 10,000 parts."""
+    return max(8 * MIB, -(-size // _MOST_PARTS // MIB) * MIB if size > 8 * MIB * _MOST_PARTS else 0)
+
+
+def is_md5(etag: str) -> bool:
+    """Tell whether an ETag has the form of a plain MD5."""
+    return len(etag) == 32 and all(character in "0123456789abcdef" for character in etag)
+
+
+class PartsHash:
+    """The ETag of a multipart upload: the MD5 of the parts' MD5s, a dash, the number of parts.
+
+    Observed on Amazon S3 and what follows it; not documented as a promise, so a difference means nothing.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size, self._filled = size, 0
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._digests: list[bytes] = []
+
+    def update(self, data: bytes, /) -> None:
+        """Take more bytes."""
+        view = memoryview(data)
+        while view:
+            piece = view[: self._size - self._filled]
+            self._part.update(piece)
+            self._filled += len(piece)
+            view = view[len(piece) :]
+            if self._filled == self._size:
+                self._close_part()
+
+    def _close_part(self) -> None:
+        self._digests.append(self._part.digest())
+        self._part, self._filled = hashlib.md5(usedforsecurity=False), 0
+
+    def hexdigest(self) -> str:
+        """Return the ETag over all bytes taken."""
+        parts = [*self._digests, self._part.digest()] if self._filled else self._digests
+        return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+class MultipartUpload(Upload):
+    """Parts that become an object when the upload is completed; an aborted upload leaves nothing."""
+
+    parallel = True
+
+    def __init__(self, running: Running, call: Call, key: str, upload_id: str, size: int) -> None:
+        self._running, self._call = running, call
+        self._name = {"Key": key, "UploadId": upload_id}
+        self.part_size = size
+        self._parts: dict[int, dict[str, Any]] = {}
+
+    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        answer = await self._call("upload_part", PartNumber=number + 1, Body=bytes(data), **self._name)
+        self._done(number, answer)
+
+    async def copy_from(self, origin: dict[str, str], pin: Mapping[str, str], size: int) -> None:
+        """Fill all parts from an object of the same store."""
+        for number, offset in enumerate(range(0, size, self.part_size)):
+            await self._copy_part(number, origin, pin, f"bytes={offset}-{min(offset + self.part_size, size) - 1}")
+
+    async def _copy_part(self, number: int, origin: dict[str, str], pin: Mapping[str, str], span: str) -> None:
+        arguments = {"PartNumber": number + 1, "CopySource": origin, "CopySourceRange": span, **self._name, **pin}
+        answer = await self._running.retried(lambda: self._call("upload_part_copy", **arguments))
+        self._done(number, answer["CopyPartResult"])
+
+    def _done(self, number: int, answer: Mapping[str, Any]) -> None:
+        part = {"PartNumber": number + 1, "ETag": answer["ETag"]}
+        for name in ("ChecksumCRC32", "ChecksumCRC64NVME"):
+            if answer.get(name):
+                part[name] = answer[name]
+        self._parts[number] = part
+
+    async def commit(self) -> str:
+        parts = [self._parts[number] for number in sorted(self._parts)]
+        answer = await self._call("complete_multipart_upload", MultipartUpload={"Parts": parts}, **self._name)
+        return "crc32" if "ChecksumCRC32" in parts[0] or "ChecksumCRC32" in answer else "size"
+
+    async def abort(self) -> None:
+        try:
+            await self._call("abort_multipart_upload", **self._name)
+        except Exception as error:
+            if classify(error) is not Verdict.GONE:
+                raise
