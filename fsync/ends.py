@@ -23,7 +23,8 @@ from fsync.report import Listener, Report
 from fsync.schema import PLAN, RESULT_WORDS
 from fsync.spool import Spool
 from fsync.storage import open_storage
-from fsync.storage.base import Presence, Running, Storage
+from fsync.storage.base import Presence, Storage
+from fsync.storage.running import Running
 from fsync.traits import KeyOrder
 
 

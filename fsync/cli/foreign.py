@@ -139,7 +139,7 @@ def unknown_option(flag: str, verb: str, known: Collection[str]) -> str:
             if flags_in(answer) <= set(known):
                 return f"{spelling} is an option of {program}; with fsync {answer}"
     if name in NOT_YET or flag in NOT_YET:
-        return f"{name if name in NOT_YET else flag} of juicefs sync is not in this version of fsync: leave it out"
+        return f"{name if name in NOT_YET else flag} of juicefs sync is not in this version of fsync"
     elsewhere = [other for row in TABLE if flag in row.flags for other in row.verbs]
     if elsewhere:
         return f"{flag} is an option of fsync {elsewhere[0]}, not of fsync {verb}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 
 from fsync.address import Address
-from fsync.storage.base import Running, Storage
+from fsync.storage.base import Storage
+from fsync.storage.running import Running
 
 #: family of an address -> module and class; every other family is served by plain fsspec calls
 _FAMILIES = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fsync.address import Address
-from fsync.storage.base import Running, Storage
+from fsync.storage.base import Storage
+from fsync.storage.running import Running
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
 #: families that hold objects under keys, not files in directories

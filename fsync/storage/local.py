@@ -15,8 +15,9 @@ import pyarrow as pa
 from fsync.address import Address
 from fsync.errors import SourceChanged
 from fsync.storage import aside
-from fsync.storage.base import Entry, Presence, Running, Storage, Upload, refused_as_path
+from fsync.storage.base import Entry, Presence, Storage, Upload, refused_as_path
 from fsync.storage.directories import Directories, partial_name, remove_if_hollow
+from fsync.storage.running import Running
 from fsync.storage.scan import Scan
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder, MtimeKind, Rename, Traits

@@ -10,8 +10,9 @@ import pyarrow as pa
 from fsync.address import Address
 from fsync.errors import ShortRead, SourceNotFound, SourceVanished, TypeClash, printable
 from fsync.schema import Kind
-from fsync.storage.base import Entry, Presence, Running, Storage, Upload
+from fsync.storage.base import Entry, Presence, Storage, Upload
 from fsync.storage.info import nanoseconds
+from fsync.storage.running import Running
 from fsync.storage.walk import PAGE_ROWS, Prunes, page_of_rows
 from fsync.traits import KeyOrder, MtimeKind, Traits
 

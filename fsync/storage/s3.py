@@ -23,9 +23,10 @@ from fsync.errors import (
 )
 from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.schema import Kind, page_from_columns
-from fsync.storage.base import Entry, Hasher, Presence, Running, Storage, Upload
+from fsync.storage.base import Entry, Hasher, Presence, Storage, Upload
 from fsync.storage.clock import ClockSkew
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
+from fsync.storage.running import Running
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
