@@ -242,7 +242,6 @@ def start(work: Coroutine[Any, Any, T], ended: threading.Event | None = None) ->
 
     ``ended`` is set when it has cleaned up, also after a cancellation. Raises RuntimeError on that loop itself.
     """
-    import fsspec.asyn
 
     async def whole() -> T:
         try:
@@ -251,7 +250,14 @@ def start(work: Coroutine[Any, Any, T], ended: threading.Event | None = None) ->
             if ended is not None:
                 ended.set()
 
-    loop = fsspec.asyn.get_loop()
+    try:
+        import fsspec.asyn
+
+        loop = fsspec.asyn.get_loop()
+    except BaseException:
+        # interrupted: Python complains of coroutines that nobody awaits
+        work.close()
+        raise
     if fsspec.asyn.iothread[0] is threading.current_thread():
         work.close()
         raise RuntimeError("fsync cannot be called on fsspec's own loop: use another thread or another loop")

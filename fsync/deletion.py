@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from fsync.errors import SafetyStop, printable
 from fsync.options import Options
 from fsync.pacing import describe
-from fsync.schema import PAGE, PLAN, Action, Kind, Reason
+from fsync.schema import PAGE, PLAN, Action, Kind, Reason, having
 from fsync.spool import Spool
 from fsync.storage.base import Entry, Storage
 from fsync.transfer.batch import Outcome, Status, copy_one, entries_of
@@ -56,7 +56,7 @@ class Extras:
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Set aside destination rows; special files and markers are never removed."""
-        removable = pc.is_in(rows.column("kind"), pa.array([int(Kind.FILE), int(Kind.LINK)], pa.int8()))
+        removable = having(rows.column("kind"), Kind.FILE, Kind.LINK)
         self._rows.append(rows.filter(removable))
 
     def protect(self, keys: list[bytes]) -> None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from fsync.errors import OptionError
 from fsync.options import Options
-from fsync.schema import PAGE, PLAN, Action, Kind, Reason, concatenate, empty_page, last_key, rows_up_to
+from fsync.schema import PAGE, PLAN, Action, Kind, Reason, concatenate, empty_page, having, last_key, rows_up_to
 from fsync.traits import MtimeKind, Traits
 
 #: rows of one side that a window waits for, and pages at most: the first copies should not wait for many requests
@@ -185,7 +185,7 @@ class Decisions:
 
     def planned(self) -> pa.RecordBatch:
         """Return the rows that are not skipped, suspects included."""
-        return self.rows.filter(pc.not_equal(self.rows.column("action"), int(Action.SKIP)))
+        return self.rows.filter(pc.invert(having(self.rows.column("action"), Action.SKIP)))
 
 
 def decide(window: Window, comparison: Comparison) -> Decisions:
@@ -204,7 +204,7 @@ def decide(window: Window, comparison: Comparison) -> Decisions:
 
 
 def _plan_rows(source: pa.RecordBatch, other: pa.RecordBatch) -> pa.RecordBatch:
-    blank = pa.nulls(source.num_rows, pa.int8()).fill_null(0)
+    blank = pa.repeat(_word(Action.SKIP), source.num_rows)
     columns = [source.column("key"), blank, blank]
     columns += [source.column(name) for name in ("kind", "size", "mtime", "changed", "etag", "digest")]
     columns += [other.column(name) for name in ("kind", "size", "mtime", "etag", "digest")]
@@ -230,7 +230,7 @@ def _compare(rows: pa.RecordBatch, present: pa.BooleanArray, rule: Comparison) -
     elif rule.times is Times.NONE:
         judged = _choose([(unknown, Reason.UNKNOWN), (sized, Reason.SIZE)], Reason.SAME, rows)
     elif rule.times is Times.EQUAL:
-        apart = pc.greater_equal(pc.abs(pc.subtract(_ns(rows, "mtime"), _ns(rows, "dst_mtime"))), rule.tick)
+        apart = pc.greater_equal(pc.abs(pc.subtract(_ns(rows, "mtime"), _ns(rows, "dst_mtime"))), _int64(rule.tick))
         judged = _choose(
             [(pc.or_(unknown, pc.is_null(apart)), Reason.UNKNOWN), (sized, Reason.SIZE), (apart, Reason.MTIME)],
             Reason.SAME, rows,
@@ -248,14 +248,14 @@ def _compare(rows: pa.RecordBatch, present: pa.BooleanArray, rule: Comparison) -
     reason = pc.if_else(typed, pa.scalar(int(Reason.TYPE), pa.int8()), judged)
     if rule.update:
         newer = pc.fill_null(_newer_there(rows, rule, later), False)
-        reason = _if(pc.and_(newer, pc.not_equal(reason, int(Reason.SAME))), Reason.NEWER, reason)
+        reason = _if(pc.and_(newer, pc.not_equal(reason, _word(Reason.SAME))), Reason.NEWER, reason)
     if rule.ignore_existing:
         reason = _constant(rows, Reason.IGNORED)
     reason = pc.if_else(
         present, reason, pa.scalar(int(Reason.EXISTING if rule.existing else Reason.MISSING), pa.int8())
     )
-    skipped = pc.is_in(reason, pa.array([int(word) for word in _SKIPPED], pa.int8()))
-    missing = pc.equal(reason, int(Reason.MISSING))
+    skipped = having(reason, *_SKIPPED)
+    missing = pc.equal(reason, _word(Reason.MISSING))
     action = pc.if_else(skipped, _word(Action.SKIP), pc.if_else(missing, _word(Action.COPY), _word(Action.UPDATE)))
     return action, reason
 
@@ -265,6 +265,11 @@ _SKIPPED = (Reason.SAME, Reason.EXISTING, Reason.IGNORED, Reason.NEWER)
 
 def _word(word: Action | Reason | Kind) -> pa.Int8Scalar:
     return pa.scalar(int(word), pa.int8())
+
+
+def _int64(number: int) -> pa.Int64Scalar:
+    # a scalar without a type makes pyarrow look for every kind of date it knows, and import their packages
+    return pa.scalar(number, pa.int64())
 
 
 def _constant(rows: pa.RecordBatch, word: Reason) -> pa.Array:
@@ -294,15 +299,15 @@ def _changed(rows: pa.RecordBatch) -> pa.Int64Array:
 def _later(rows: pa.RecordBatch, rule: Comparison) -> pa.BooleanArray:
     """Tell where the source may have changed in the tick in which the destination was written, or after it."""
     written = _ns(rows, "dst_mtime")
-    tick = pa.scalar(rule.tick, pa.int64())
+    tick = _int64(rule.tick)
     floor = pc.multiply(pc.divide(written, tick), tick)
-    return pc.greater_equal(pc.add(_changed(rows), rule.allowance), floor)
+    return pc.greater_equal(pc.add(_changed(rows), _int64(rule.allowance)), floor)
 
 
 def _newer_there(rows: pa.RecordBatch, rule: Comparison, later: pa.BooleanArray) -> pa.BooleanArray:
     if rule.times is Times.UPLOAD:
         return pc.invert(later)
-    return pc.greater_equal(pc.subtract(_ns(rows, "dst_mtime"), _ns(rows, "mtime")), rule.tick)
+    return pc.greater_equal(pc.subtract(_ns(rows, "dst_mtime"), _ns(rows, "mtime")), _int64(rule.tick))
 
 
 def _same_digest(rows: pa.RecordBatch, rule: Comparison) -> pa.BooleanArray:
@@ -329,12 +334,11 @@ def split_late(plan: pa.RecordBatch, rule: Comparison, now: int) -> tuple[pa.Rec
     What changed within a tick of the clock that later runs compare by could change once more in the same tick,
     unseen: it is copied when the tick is over.
     """
-    tick = pa.scalar(rule.late_tick, pa.int64())
-    changed = pc.add(_changed(plan), rule.late_allowance)
-    over = pc.multiply(pc.add(pc.divide(changed, tick), 1), tick)
-    waits = pc.and_(
-        pc.greater(over, now + rule.late_lead), pc.less(over, now + rule.late_lead + rule.late_tick + _FUTURE)
-    )
+    tick = _int64(rule.late_tick)
+    changed = pc.add(_changed(plan), _int64(rule.late_allowance))
+    over = pc.multiply(pc.add(pc.divide(changed, tick), _int64(1)), tick)
+    then = now + rule.late_lead
+    waits = pc.and_(pc.greater(over, _int64(then)), pc.less(over, _int64(then + rule.late_tick + _FUTURE)))
     waits = pc.fill_null(waits, False)
     if rule.times is Times.NONE or not pc.any(waits).as_py():
         return plan, plan.slice(0, 0)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from fsync.errors import FatalError
 from fsync.report import DONE, Report, key_fields
-from fsync.schema import PLAN, RESULT_WORDS, Action, concatenate, in_words
+from fsync.schema import PLAN, RESULT_WORDS, Action, concatenate, having, in_words
 from fsync.spool import Spool
 from fsync.storage.base import Storage
 from fsync.transfer import Outcome, Status, copy_batch
@@ -66,6 +66,8 @@ class Executor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # a cancelled task leaves its thread behind: that one ends the file at hand, in directories that are open still
+        await self._destination.running.on_disk(lambda: None)
 
     def _check(self) -> None:
         for task in [task for task in self._tasks if task.done()]:
@@ -107,7 +109,7 @@ class Executor:
         """Copy what is about to be replaced to the backup; give the outcomes of those that must not be replaced."""
         if self._backup is None:
             return {}
-        replaced = plan.filter(pc.equal(plan.column("action"), int(Action.UPDATE)))
+        replaced = plan.filter(having(plan.column("action"), Action.UPDATE))
         entries = entries_of(replaced, "dst_")
         kept = await asyncio.gather(*(copy_one(self._destination, self._backup, entry) for entry in entries))
         return {

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from fsync.errors import OrderError, printable
 from fsync.filters import Rules
-from fsync.schema import PAGE, Kind, concatenate
+from fsync.schema import PAGE, Kind, concatenate, having
 from fsync.sorting import sorted_pages
 from fsync.storage.base import Storage
 from fsync.traits import KeyOrder
@@ -128,5 +128,5 @@ async def look_ahead(pages: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.R
 
 def of_kind(page: pa.RecordBatch, *kinds: Kind) -> pa.RecordBatch:
     """Return the rows of a page that are of one of the kinds."""
-    wanted = pc.is_in(page.column("kind"), pa.array([int(kind) for kind in kinds], pa.int8()))
+    wanted = having(page.column("kind"), *kinds)
     return page if pc.all(wanted).as_py() else page.filter(wanted)

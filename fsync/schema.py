@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 class Kind(IntEnum):
@@ -172,6 +173,11 @@ def concatenate(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Reco
     if not parts:
         return pa.RecordBatch.from_arrays([pa.array([], column.type) for column in schema], schema=schema)
     return pa.Table.from_batches(parts, schema).combine_chunks().to_batches()[0]
+
+
+def having(column: pa.Int8Array, *words: IntEnum) -> pa.BooleanArray:
+    """Tell, row by row, whether a column of codes holds one of the words."""
+    return pc.is_in(column, pa.array([int(word) for word in words], pa.int8()))
 
 
 def last_key(batch: pa.RecordBatch) -> bytes:

@@ -13,7 +13,7 @@ from fsync.ends import Ends
 from fsync.errors import OrderError, SourceNotFound
 from fsync.listing import Listing, of_kind
 from fsync.report import key_fields
-from fsync.schema import PLAN, Action, Kind, Reason, concatenate
+from fsync.schema import PLAN, Action, Kind, Reason, concatenate, having
 from fsync.traits import KeyOrder
 from fsync.transfer import settle_batch
 from fsync.transfer.settle import fill_unknown
@@ -126,12 +126,12 @@ class Selection:
         """Account for a window's decisions; return what is to be copied, suspects settled, in key order."""
         ends = self._ends
         rows = decisions.rows
-        doubtful = pc.is_in(rows.column("reason"), pa.array([int(Reason.SUSPECT), int(Reason.UNKNOWN)], pa.int8()))
+        doubtful = having(rows.column("reason"), Reason.SUSPECT, Reason.UNKNOWN)
         if pc.any(doubtful).as_py():
             rows = concatenate(
                 [rows.filter(pc.invert(doubtful)), await self._settle(rows.filter(doubtful))], PLAN
             ).sort_by([("key", "ascending")])
-        plan = rows.filter(pc.not_equal(rows.column("action"), int(Action.SKIP)))
+        plan = rows.filter(pc.invert(having(rows.column("action"), Action.SKIP)))
         ends.report.counts["skipped"] += rows.num_rows - plan.num_rows
         plan = ends.planned.fresh(plan)
         if ends.options.delete_dst or ends.may_restart:
@@ -141,10 +141,10 @@ class Selection:
 
     async def _settle(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         ends = self._ends
-        unknown = pc.equal(rows.column("reason"), int(Reason.UNKNOWN))
+        unknown = having(rows.column("reason"), Reason.UNKNOWN)
         filled = await fill_unknown(ends.source, ends.destination, rows.filter(unknown), ends.comparison)
         suspects = concatenate([rows.filter(pc.invert(unknown)), filled], PLAN)
-        open_still = pc.equal(suspects.column("reason"), int(Reason.SUSPECT))
+        open_still = having(suspects.column("reason"), Reason.SUSPECT)
         verdicts = await settle_batch(
             ends.source,
             ends.destination,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from collections.abc import Sequence
 
 from fsync.errors import FsyncError, ObjectError, SourceChanged
@@ -19,6 +20,7 @@ from fsync.storage.local import CREATE, READ, LocalStorage, check_unchanged, ren
 #: up to this many bytes a file is read and written in one piece
 _AT_ONCE = 1 << 20
 _CHUNK = 64 << 20
+_STOPPED = "not copied: the run was stopped"
 
 
 def copy_files(source: LocalStorage, destination: LocalStorage, entries: Sequence[Entry]) -> list[str | Exception]:
@@ -29,7 +31,7 @@ def copy_files(source: LocalStorage, destination: LocalStorage, entries: Sequenc
     try:
         for entry in entries:
             if stop.is_set():
-                results.append(ObjectError("not copied: the run was stopped"))
+                results.append(ObjectError(_STOPPED))
                 continue
             try:
                 pair.copy(entry)
@@ -47,7 +49,7 @@ class _Pair:
 
     def __init__(self, source: LocalStorage, destination: LocalStorage) -> None:
         self._source, self._destination = source, destination
-        self._run_id = destination.running.run_id
+        self._run_id, self._stop = destination.running.run_id, destination.running.stop
         self._here: bytes | None = None
         self._from = self._to = -1
 
@@ -92,7 +94,7 @@ class _Pair:
         target = os.open(partial, CREATE, 0o666, dir_fd=self._to)
         try:
             try:
-                check_unchanged(source, facts, _copy_content(source, target, facts.st_size))
+                check_unchanged(source, facts, _copy_content(source, target, facts.st_size, self._stop))
                 os.utime(target, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
             finally:
                 os.close(target)
@@ -102,15 +104,15 @@ class _Pair:
             raise
 
 
-def _copy_content(source: int, target: int, size: int) -> int:
+def _copy_content(source: int, target: int, size: int, stop: threading.Event) -> int:
     """Copy a file's bytes; return how many, fewer than ``size`` if the source shrank."""
     if size > _AT_ONCE:
-        return _copy_extents(source, target, size)
+        return _copy_extents(source, target, size, stop)
     data = os.read(source, size)
     return os.write(target, data) if data else 0
 
 
-def _copy_extents(source: int, target: int, size: int) -> int:
+def _copy_extents(source: int, target: int, size: int, stop: threading.Event) -> int:
     """Copy what holds data, leave holes as holes; return the length, less than ``size`` if the source shrank."""
     os.ftruncate(target, size)
     position = 0
@@ -126,16 +128,18 @@ def _copy_extents(source: int, target: int, size: int) -> int:
             end = size
         else:
             end = min(os.lseek(source, start, os.SEEK_HOLE), size)
-        position = _copy_range(source, target, start, end)
+        position = _copy_range(source, target, start, end, stop)
         if position < end:
             return position
     return size
 
 
-def _copy_range(source: int, target: int, start: int, end: int) -> int:
+def _copy_range(source: int, target: int, start: int, end: int, stop: threading.Event) -> int:
     """Copy one extent inside the kernel where it can, else through this process; return where it stopped."""
     position = start
     while position < end:
+        if stop.is_set():
+            raise ObjectError(_STOPPED)
         wanted = min(_CHUNK, end - position)
         try:
             copied = os.copy_file_range(source, target, wanted, position, position)

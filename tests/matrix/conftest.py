@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.matrix.sides import S3, SIDES, Local, Memory, Places, Side
 from tests.servers.s3 import S3Server
@@ -26,6 +27,7 @@ def places(
     """
     numbers = itertools.count()
     buckets: dict[str, str] = {}
+    ends: list[S3] = []
 
     def made(name: str, above: str, place: str) -> Side:
         kind = SIDES[name]
@@ -37,7 +39,8 @@ def places(
         server: S3Server = request.getfixturevalue("seaweed" if name == "seaweed" else "moto_s3")
         if name not in buckets:
             buckets[name] = bucket(server)
-        return kind(server, buckets[name], above, place)
+        ends.append(kind(server, buckets[name], above, place))
+        return ends[-1]
 
     def make(source: str, destination: str) -> tuple[Side, Side]:
         above = str(next(numbers))
@@ -46,4 +49,9 @@ def places(
         return made(source, above, _SOURCE), made(destination, above, _DESTINATION)
 
     yield make
-    Memory.clear(tmp_path.name)
+    for path in [path for path in MemoryFileSystem.store if path.startswith(f"/{tmp_path.name}/")]:
+        del MemoryFileSystem.store[path]
+    for end in ends:
+        # the bucket is emptied by a listing of versions, which moto does not survive where keys hold control characters
+        for key in end.mtimes():
+            end.remove(key)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
-import fsspec.implementations.memory
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from hypothesis import strategies as st
 
 from tests.servers.s3 import S3Server
@@ -260,8 +260,8 @@ class Memory(Side):
 
     def __init__(self, above: str, name: str) -> None:
         self._above, self.root = f"/{above}/", f"/{above}/{name}/"
-        self._store = fsspec.implementations.memory.MemoryFileSystem.store
-        self._fs = fsspec.implementations.memory.MemoryFileSystem(skip_instance_cache=True)
+        self._store = MemoryFileSystem.store
+        self._fs = MemoryFileSystem(skip_instance_cache=True)
 
     @property
     def address(self) -> str:
@@ -271,20 +271,13 @@ class Memory(Side):
     def holds(cls, key: bytes) -> bool:
         return is_path(key) and is_utf8(key)
 
-    @classmethod
-    def clear(cls, above: str) -> None:
-        """Remove everything below a directory of the store."""
-        store = fsspec.implementations.memory.MemoryFileSystem.store
-        for path in [path for path in store if path.startswith(f"/{above}/")]:
-            del store[path]
-
     def _path(self, key: bytes) -> str:
         return self.root + key.decode()
 
     def write(self, key: bytes, data: bytes) -> None:
         # not by way of the filesystem: it cuts slashes off the names that it is given
         path = self._path(key)
-        self._store[path] = fsspec.implementations.memory.MemoryFile(self._fs, path, data)
+        self._store[path] = MemoryFile(self._fs, path, data)
 
     def read(self, key: bytes) -> bytes:
         data: bytes = self._store[self._path(key)].getvalue()

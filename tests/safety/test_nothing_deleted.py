@@ -51,7 +51,7 @@ _PAIRS = [
 
 
 @pytest.mark.parametrize("slash", ["/", ""], ids=["directory", "prefix"])
-@pytest.mark.parametrize(("source_kind", "kind"), _PAIRS, ids="-".join)
+@pytest.mark.parametrize(("source_kind", "kind"), _PAIRS, ids=["-".join(pair) for pair in _PAIRS])
 def test_a_missing_source_is_an_error_and_deletes_nothing(
     place: Maker, source_kind: str, kind: str, slash: str
 ) -> None:
