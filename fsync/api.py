@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fsync.address import parse
 from fsync.ends import Ends, opened, parse_pair
 from fsync.errors import FsyncError, SyncError
+from fsync.loops import pumped, run, start
 from fsync.options import Options, options_from
 from fsync.report import Listener, SyncResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-T = TypeVar("T")
 Progress = bool | Callable[[dict[str, Any]], None]
 StorageOptions = Mapping[str, Any] | None
-
-#: seconds that an interrupted run may take to remove what is half done
-_GRACE = 15.0
 
 
 def resolve(address: Any, **storage_options: Any) -> tuple[str, dict[str, Any]]:
@@ -57,7 +52,7 @@ def sync(
     call = Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
     with _listening(progress) as listener:
         try:
-            result = run(call.sync(listener, keep_rows=True))
+            result = run(call.sync(listener, keep_rows=True), alone=call.alone)
         except FsyncError as error:
             return _ended(error, raise_on_error)
         return _judged(result, raise_on_error)
@@ -77,7 +72,7 @@ async def async_sync(
     """Do what :func:`sync` does, awaited on any loop; cancelling the awaiting task cancels the run."""
     call = Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="sync")
     with _listening(progress) as listener:
-        future = start(call.sync(listener, keep_rows=True))
+        future = start(call.sync(listener, keep_rows=True), alone=call.alone)
         try:
             result = await asyncio.wrap_future(future)
         except FsyncError as error:
@@ -149,6 +144,13 @@ class Call:
         self.options = options_from(options, verb=verb)
         src_options, dst_options = _shared(src, dst, both, of_src, of_dst)
         self.src, self.dst = parse_pair(src, dst, self.options, src_options, dst_options)
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether only local trees take part, which need no fsspec."""
+        backup = self.options.backup_dir
+        addresses = [self.src, self.dst, *([parse(backup)] if backup is not None else [])]
+        return all(address.family == "local" for address in addresses)
 
     async def sync(self, listener: Listener | None, *, keep_rows: bool) -> SyncResult:
         """Run the sync, or its plan alone where the call is a dry run."""
@@ -232,74 +234,6 @@ def _judged(result: SyncResult, raise_on_error: bool) -> SyncResult:
         first = f"; the first: {result.failures[0]}" if result.failures else ""
         raise SyncError(f"{result.failed} entries could not be handled{first}", result)
     return result
-
-
-# from a thread onto fsspec's loop and back ------------------------------------------------------------------------
-
-
-def start(work: Coroutine[Any, Any, T], ended: threading.Event | None = None) -> concurrent.futures.Future[T]:
-    """Start a coroutine on fsspec's own loop, to which every asynchronous storage's sessions belong.
-
-    ``ended`` is set when it has cleaned up, also after a cancellation. Raises RuntimeError on that loop itself.
-    """
-
-    async def whole() -> T:
-        try:
-            return await work
-        finally:
-            if ended is not None:
-                ended.set()
-
-    try:
-        import fsspec.asyn
-
-        loop = fsspec.asyn.get_loop()
-    except BaseException:
-        # interrupted: Python complains of coroutines that nobody awaits
-        work.close()
-        raise
-    if fsspec.asyn.iothread[0] is threading.current_thread():
-        work.close()
-        raise RuntimeError("fsync cannot be called on fsspec's own loop: use another thread or another loop")
-    return asyncio.run_coroutine_threadsafe(whole(), loop)
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on fsspec's own loop and wait for it.
-
-    Interrupted by a signal, it cancels the coroutine and waits for its cleaning up before the interruption goes on.
-    """
-    ended = threading.Event()
-    future = start(work, ended)
-    try:
-        return future.result()
-    except BaseException:
-        if not future.done():
-            future.cancel()
-            ended.wait(_GRACE)
-        raise
-
-
-def pumped(batches: AsyncIterator[T]) -> Iterator[T]:
-    """Yield from an asynchronous iterator that lives on fsspec's loop."""
-
-    async def following() -> tuple[bool, T | None]:
-        try:
-            return True, await anext(batches)
-        except StopAsyncIteration:
-            return False, None
-
-    async def close() -> None:
-        await batches.aclose()  # type: ignore[attr-defined]
-
-    try:
-        while True:
-            more, batch = run(following())
-            if not more:
-                return
-            yield batch  # type: ignore[misc]
-    finally:
-        run(close())
 
 
 @contextmanager

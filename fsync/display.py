@@ -171,7 +171,7 @@ class Display:
         still = " so far (still listing)" if figures["listing"] else ""
         told = [f"listed {figures['listed']:,}{still}"]
         if figures["skipped"]:
-            told.append(f"same or skipped {figures['skipped']:,}")
+            told.append(f"skipped {figures['skipped']:,}")
         return told
 
     def _copied(self) -> list[str]:

@@ -127,9 +127,7 @@ async def opened(
     secrets = [*src.secrets, *dst.secrets, *(backup_address.secrets if backup_address else ())]
     redact = Redactor(secrets)
     report = Report(listener, redact, dry=options.dry)
-    running = Running(
-        threads=options.threads, timeout=options.timeout, memory=options.memory, pacing=Pacing(retries=options.retries)
-    )
+    running = _running(options)
     storages: list[Storage] = []
     try:
         for address in (src, dst, *([backup_address] if backup_address else [])):
@@ -174,9 +172,7 @@ async def opened_one(address: Address, options: Options) -> AsyncIterator[Listin
     """Open one address to be listed through the key rules."""
     rules = Rules.parse(options.rules, full_path=options.match_full_path)
     _check_spill_dir(options.spill_dir)
-    running = Running(
-        threads=options.threads, timeout=options.timeout, memory=options.memory, pacing=Pacing(retries=options.retries)
-    )
+    running = _running(options)
     storage = await open_storage(address, running)
     try:
         found = await storage.probe()
@@ -206,6 +202,16 @@ def _backup_options(dst: Address, options: Options) -> dict[str, Any]:
 def _check_spill_dir(directory: str | None) -> None:
     if directory is not None and not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):
         raise OptionError(f"--spill-dir {directory} is no directory that can be written to")
+
+
+def _running(options: Options) -> Running:
+    return Running(
+        threads=options.threads,
+        processes=options.processes,
+        timeout=options.timeout,
+        memory=options.memory,
+        pacing=Pacing(retries=options.retries),
+    )
 
 
 async def _tick(report: Report) -> None:

@@ -305,6 +305,10 @@ class Options:
         verbs="sync ls",
         metavar="N",
     )
+    processes: int = _row(
+        1, whole(0), "--processes", "further processes that help to copy many local files (0: none)",
+        group="running", metavar="N",
+    )  # fmt: skip
     memory: int = _row(
         256 << 20, memory_size, "--memory", "bytes that buffers may take together",
         group="running", verbs="sync ls", metavar="SIZE",

@@ -18,12 +18,14 @@ _HOSTILE = (
     # blanks and control characters
     "a b", " lead", "trail ", "new\nline", "cr\rx", "tab\tx", "\x01", "\x1f", "\x7f", "\x85", "\u2028", "\u200b",
     # normal forms, case, and what folds to it; directions, astral and non-characters
-    "\u00e9", "e\u0301", "E\u0301", "K", "\u212a", "\u00df", "SS", "\u65e5\u672c", "\U0001f600", "a\u202eb", "\ufeffbom", "\ufffe",
+    "\u00e9", "e\u0301", "E\u0301", "K", "\u212a", "\u00df", "SS", "\u65e5\u672c", "\U0001f600",
+    "a\u202eb", "\ufeffbom", "\ufffe",
     # what URLs, shells, globs, templates, options and chained addresses read in a name
     "#h", "a?b", "50%", "%41", "%2F", "A", "a&b", "a*b", "a+b", "[x]", "{x}", "{0}", "a;b", ":c", "a::b", "a=b", "a@b",
     "'q'", '"dq"', "$HOME", "`id`", "<x>", "a|b", "a,b", "a!", "^", "~", "~x", "-dash", "--delete", "back\\slash",
     # names that mean something somewhere
     ".hid", "...", "x.", "CON", "null", "s3:", "http:", "x.partial", ".x.partial", "memory:", "file:",
+    ".uploads", "v.versions",
     # 255 bytes, in one and in two bytes a character; neighbours of "/" in byte order
     "x" * 255, "x" + "\u00e9" * 127, "a", "a.", "a-", "a0",
 )  # fmt: skip
@@ -193,8 +195,10 @@ def apply(tree: dict[bytes, bytes], edit: Edit) -> None:
             tree[to] = tree[key]
 
 
-_KINDS = ("same size", "same size", "other size", "append", "add", "remove", "rename", "rename over", "rename directory",
-          "exchange directories", "copy", "copy over", "rewrite", "touch")  # fmt: skip
+_KINDS = (
+    *("same size", "same size", "other size", "append", "add", "remove", "rename", "rename over", "rename directory"),
+    *("exchange directories", "copy", "copy over", "rewrite", "touch"),
+)
 
 
 @st.composite

@@ -51,6 +51,7 @@ FLOORS = {
     "cluster": 4,
     "display": 4,
     "executor": 4,
+    "loops": 4,
     "report": 4,
     # 5: flow
     "api": 5,

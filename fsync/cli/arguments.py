@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fsync.cli.foreign import unknown_option
+from fsync.cli.foreign import is_foreign, unknown_option
 from fsync.errors import OptionError, UsageError, printable
 from fsync.options import TABLE, Option
 
@@ -144,6 +144,8 @@ def _read(verb: str, words: Sequence[str]) -> Command | str:
         else:
             for flag, value in _options_in(word, rest, verb, flags):
                 _take(command.options, flag, flags[flag], value)
+    if "quiet" in command.options and "verbose" in command.options:
+        raise OptionError("--quiet and --verbose contradict each other: give one of them")
     _count(verb, command.addresses)
     return command
 
@@ -167,7 +169,8 @@ def _options_in(
             yield name, given if equals else _next(name, flags[name], rest)
         return
     letters = word[1:]
-    if word.startswith("--") or f"-{letters[0]}" not in flags:
+    # a name of another program is answered as a name, not read as letters: -pyroscope is no -p
+    if word.startswith("--") or f"-{letters[0]}" not in flags or is_foreign("-" + name):
         raise OptionError(unknown_option(name, verb, flags))
     for position, letter in enumerate(letters):
         flag = f"-{letter}"

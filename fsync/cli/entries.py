@@ -22,7 +22,8 @@ _SIZE_WIDTH = 12
 def ls_command(command: Command, hide: Hide) -> int:
     """Run ``fsync ls`` and return its exit code; raises FsyncError for what ended it early."""
     options = options_from(command.options, verb="ls")
-    from fsync.api import list_pages, pumped
+    from fsync.api import list_pages
+    from fsync.loops import pumped
 
     (address,) = command.addresses
     name = printable(address.rpartition("/")[2])

@@ -148,6 +148,11 @@ def unknown_option(flag: str, verb: str, known: Collection[str]) -> str:
     return f"{printable(flag)} is no option of fsync {verb}; {hint}"
 
 
+def is_foreign(flag: str) -> bool:
+    """Tell whether a flag is known as an option that fsync does not have under this name."""
+    return flag in ANSWERS or flag in REFUSED or flag in NOT_YET
+
+
 def flags_in(text: str) -> set[str]:
     """Return the long flags that a text names."""
     return set(_FLAG.findall(text))

@@ -17,7 +17,8 @@ from fsync.errors import FsyncError
 
 def sync_command(command: Command, hide: Hide) -> int:
     """Run ``fsync sync`` and return its exit code; raises FsyncError for what ended it early."""
-    from fsync.api import Call, run
+    from fsync.api import Call
+    from fsync.loops import run
 
     src, dst = command.addresses
     call = Call(src, dst, None, None, None, command.options, verb="sync")
@@ -36,7 +37,7 @@ def sync_command(command: Command, hide: Hide) -> int:
             write = display.line
         stack.enter_context(logging_to(lambda text: write(hide(text)), verbose=options.verbose))
         try:
-            result = run(call.sync(listener, keep_rows=False))
+            result = run(call.sync(listener, keep_rows=False), alone=call.alone)
         except FsyncError as error:
             stack.close()
             told.end(error, hide, json=options.json, quiet=options.quiet)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from fsync.address import Address
-from fsync.storage.base import Storage
-from fsync.storage.running import Running
+if TYPE_CHECKING:
+    # the helper process that copies files imports this package and must not wait for pyarrow
+    from fsync.address import Address
+    from fsync.storage.base import Storage
+    from fsync.storage.running import Running
 
 #: family of an address -> module and class; every other family is served by plain fsspec calls
 _FAMILIES = {

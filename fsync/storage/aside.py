@@ -6,7 +6,8 @@ import os
 import secrets
 import stat
 
-from fsync.storage.directories import Directories, partial_name, remove_if_hollow
+from fsync.storage.directories import Directories
+from fsync.storage.partial import partial_name, remove_if_hollow
 
 
 def obstacle(directories: Directories, path: bytes) -> bytes:

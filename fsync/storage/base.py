@@ -7,7 +7,7 @@ what they do better; every method here works for any registered fsspec protocol.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -59,6 +59,9 @@ class Hasher(Protocol):
 
     def hexdigest(self) -> str:
         """Return the hash of all bytes taken."""
+
+
+DirectCopy = Callable[[Sequence[Entry]], Awaitable[list[str | Exception]]]
 
 
 class Upload:
@@ -311,8 +314,8 @@ class Storage:
         """Return a hash over an object's bytes whose hexdigest equals ``etag``, None where the etag is no such hash."""
         return None
 
-    def direct(self, source: Storage) -> Callable[[Sequence[Entry]], list[str | Exception]] | None:
-        """Return a blocking function that copies a batch without this process's loop, None if there is none.
+    def direct(self, source: Storage) -> DirectCopy | None:
+        """Return a function that copies a batch in one go, None if there is none.
 
         It gives one result an entry: what verified it, or the error of its only attempt.
         """

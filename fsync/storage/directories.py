@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -12,23 +11,7 @@ from contextlib import contextmanager
 
 from fsync.errors import TypeClash, printable
 
-_PARTIAL = re.compile(rb"\.(.*)\.fsync-([0-9a-f]{16})\.partial", re.DOTALL)
-PARTIAL_END = b".partial"
-_PARTIAL_EXTRA = len(b"..fsync-0123456789abcdef.partial")
 _MOST_OPEN = 96
-
-
-def partial_name(name: bytes, run_id: str) -> bytes:
-    """Return the name under which ``name`` is written until it is whole: ``.NAME.fsync-RUNID.partial``.
-
-    NAME is cut so that the whole fits into 255 bytes; ``run_id`` has 16 hexadecimal digits.
-    """
-    return b"." + name[: 255 - _PARTIAL_EXTRA] + b".fsync-" + run_id.encode() + b".partial"
-
-
-def is_partial(name: bytes) -> bool:
-    """Tell whether a name has exactly the form of :func:`partial_name`."""
-    return _PARTIAL.fullmatch(name) is not None
 
 
 class Directories:
@@ -116,32 +99,3 @@ class Directories:
                 os.close(self._open.pop(path))
                 if len(self._open) <= _MOST_OPEN:
                     return
-
-
-def remove_if_hollow(name: bytes, above: int) -> None:
-    """Remove a directory that holds nothing but directories; raises TypeClash, touching nothing, if it holds more."""
-    if _holds_entries(name, above):
-        raise TypeClash(f"a directory {printable(name)} that is not empty stands in the way")
-    _remove_hollow(name, above)
-
-
-def _holds_entries(name: bytes, above: int) -> bool:
-    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
-    try:
-        with os.scandir(descriptor) as entries:
-            names = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
-        return any(not is_directory or _holds_entries(child, descriptor) for child, is_directory in names)
-    finally:
-        os.close(descriptor)
-
-
-def _remove_hollow(name: bytes, above: int) -> None:
-    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
-    try:
-        with os.scandir(descriptor) as entries:
-            children = [os.fsencode(entry.name) for entry in entries]
-        for child in children:
-            _remove_hollow(child, descriptor)
-    finally:
-        os.close(descriptor)
-    os.rmdir(name, dir_fd=above)

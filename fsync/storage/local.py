@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import os
 import re
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pyarrow as pa
 
 from fsync.address import Address
 from fsync.errors import SourceChanged
 from fsync.storage import aside
-from fsync.storage.base import Entry, Presence, Storage, Upload, refused_as_path
-from fsync.storage.directories import Directories, partial_name, remove_if_hollow
+from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, refused_as_path
+from fsync.storage.copier import Copier
+from fsync.storage.directories import Directories
+from fsync.storage.local_copy import READ, Tree, check_unchanged, copy_files
+from fsync.storage.partial import CREATE, partial_name, rename_into_place
 from fsync.storage.running import Running
 from fsync.storage.scan import Scan
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder, MtimeKind, Rename, Traits
 
-#: how a source file is opened: a pipe or device that has taken its place must not block
-READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-#: how a partial is made: it must be new, and no link
-CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
 _UNSAFE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+
+#: files after which a helper process is worth its start
+_MANY = 1024
 
 #: what the clock of file times may lag behind: the kernel stamps with its last tick
 _KERNEL_TICK = 10_000_000
@@ -61,15 +61,15 @@ class LocalStorage(Storage):
         self._read_from = Directories(self._base, follow=True)
         self._write_to = Directories(self._base, follow=False)
         self.partials = 0
+        self._lanes: _Lanes | None = None
 
     async def open(self) -> None:
-        """Open fsspec's local filesystem, through which nothing but its class is used."""
-        from fsync.storage.opening import open_filesystem
-
-        self.fs = open_filesystem(self.address)
+        """Do nothing: files are reached by the system's own calls, and fsspec's local filesystem adds none."""
 
     async def close(self) -> None:
-        """Close the directories that are still open."""
+        """End the helper and close the directories that are still open."""
+        if self._lanes is not None:
+            await self._lanes.close()
         self._read_from.close()
         self._write_to.close()
 
@@ -191,19 +191,21 @@ class LocalStorage(Storage):
         """Begin a large file: a partial of its full length, into which parts are written in any order."""
         return await self.running.in_pool(_LocalUpload, self, entry)
 
-    def direct(self, source: Storage) -> Callable[[Sequence[Entry]], list[str | Exception]] | None:
-        """Return the copying of files between two local trees."""
-        from fsync.storage.local_copy import copy_files
+    def direct(self, source: Storage) -> DirectCopy | None:
+        """Return the copying of files between two local trees, by this process and a helper."""
+        if not isinstance(source, LocalStorage):
+            return None
+        if self._lanes is None or self._lanes.source is not source:
+            self._lanes = _Lanes(source, self)
+        return self._lanes.copy
 
-        return functools.partial(copy_files, source, self) if isinstance(source, LocalStorage) else None
+    def tree(self, directories: Directories) -> Tree:
+        """Return this end as the copying code wants it."""
+        return Tree(directories, self._prefix)
 
-    def below(self, directory: bytes) -> bytes:
-        """Return the path below the base of a directory's key (``b""`` or ending in ``/``)."""
-        return (self._prefix + directory).rpartition(b"/")[0]
-
-    def name_of(self, key: bytes) -> bytes:
-        """Return the name of a key that has no directory."""
-        return self._prefix + key
+    def setup(self) -> tuple[bytes, bytes]:
+        """Return base and prefix for a helper process."""
+        return self._base, self._prefix
 
     def place(self, key: bytes) -> tuple[bytes, bytes]:
         """Return the directory below the base and the name of a key."""
@@ -348,22 +350,50 @@ class _LocalUpload(Upload):
         await asyncio.shield(self._storage.running.in_pool(self._partial.discard))
 
 
-def rename_into_place(partial: bytes, name: bytes, above: int) -> None:
-    """Give a partial its final name; a directory that holds no files gives way, any other is a TypeClash."""
-    try:
-        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
-    except IsADirectoryError:
-        remove_if_hollow(name, above)
-        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+class _Lanes:
+    """Who copies local files: the one thread of the local disk, and a helper process once there is much to do."""
 
+    def __init__(self, source: LocalStorage, destination: LocalStorage) -> None:
+        self.source, self._destination = source, destination
+        self._free: asyncio.Queue[Copier | None] = asyncio.Queue()
+        self._free.put_nowait(None)
+        self._helpers: list[Copier] = []
+        self._rows = 0
 
-def check_unchanged(descriptor: int, before: os.stat_result, length: int) -> None:
-    """Raise SourceChanged if a file is not what it was when it was opened, or gave less than it had."""
-    after = os.fstat(descriptor)
-    same = (after.st_size, after.st_mtime_ns, after.st_ctime_ns) == (
-        before.st_size,
-        before.st_mtime_ns,
-        before.st_ctime_ns,
-    )
-    if not same or length != before.st_size:
-        raise SourceChanged("the source changed while it was being read")
+    async def copy(self, entries: Sequence[Entry]) -> list[str | Exception]:
+        """Copy a batch by whoever is free; give for each entry what verified it, or the error of its only attempt."""
+        rows = [(entry.key, entry.size or 0, entry.mtime or 0) for entry in entries]
+        running = self._destination.running
+        self._rows += len(rows)
+        if self._rows > _MANY and len(self._helpers) < running.processes and self._free.empty():
+            self._start()
+        lane = await self._free.get()
+        try:
+            if lane is not None:
+                errors = await running.in_pool(lane.copy, rows)
+            else:
+                errors = await running.on_disk(self._copy_here, rows)
+        finally:
+            self._free.put_nowait(lane)
+        return ["size" if error is None else error for error in errors]
+
+    def _copy_here(self, rows: Sequence[tuple[bytes, int, int]]) -> list[Exception | None]:
+        destination, source = self._destination, self.source
+        return copy_files(
+            source.tree(source.source_directories),
+            destination.tree(destination.destination_directories),
+            destination.running.run_id,
+            rows,
+            destination.running.stop.is_set,
+        )
+
+    def _start(self) -> None:
+        umask = os.umask(0)
+        os.umask(umask)
+        helper = Copier((*self.source.setup(), *self._destination.setup(), self._destination.running.run_id, umask))
+        self._helpers.append(helper)
+        self._free.put_nowait(helper)
+
+    async def close(self) -> None:
+        for helper in self._helpers:
+            await self._destination.running.in_pool(helper.close)

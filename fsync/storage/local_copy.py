@@ -1,7 +1,8 @@
 """Local to local: files of one directory pair after the other, by descriptor, in one thread.
 
 Both directories stay open while their files are copied; every name is opened relative to them, so no path is walked
-twice and no link planted at the destination can redirect a write.
+twice and no link planted at the destination can redirect a write. Nothing here needs more than the standard library:
+the same code runs in the helper process of :mod:`fsync.storage.copier`.
 """
 
 from __future__ import annotations
@@ -9,36 +10,56 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from fsync.errors import FsyncError, ObjectError, SourceChanged
-from fsync.storage.base import Entry
-from fsync.storage.directories import partial_name
-from fsync.storage.local import CREATE, READ, LocalStorage, check_unchanged, rename_into_place
+from fsync.storage.directories import Directories
+from fsync.storage.partial import CREATE, partial_name, rename_into_place
+
+#: how a source file is opened: a pipe or device that has taken its place must not block
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 #: up to this many bytes a file is read and written in one piece
 _AT_ONCE = 1 << 20
 _CHUNK = 64 << 20
 _STOPPED = "not copied: the run was stopped"
 
+#: key, size and modification time in nanoseconds of a listed file
+Row = tuple[bytes, int, int]
 
-def copy_files(source: LocalStorage, destination: LocalStorage, entries: Sequence[Entry]) -> list[str | Exception]:
-    """Copy a batch; give for each entry what verified it, or the error of its only attempt."""
-    results: list[str | Exception] = []
-    pair = _Pair(source, destination)
-    stop = destination.running.stop
+
+class Tree(NamedTuple):
+    """One local end: open directories, and the text that in prefix mode begins every key's first name."""
+
+    directories: Directories
+    prefix: bytes
+
+    def below(self, directory: bytes) -> bytes:
+        """Return the path below the base of a directory's key (``b""`` or ending in ``/``)."""
+        return (self.prefix + directory).rpartition(b"/")[0]
+
+
+def copy_files(
+    source: Tree, destination: Tree, run_id: str, rows: Sequence[Row], stopped: Callable[[], bool]
+) -> list[Exception | None]:
+    """Copy files; give for each None or the error of its only attempt.
+
+    ``stopped`` is asked before each file and between the pieces of a large one.
+    """
+    results: list[Exception | None] = []
+    pair = _Pair(source, destination, run_id, stopped)
     try:
-        for entry in entries:
-            if stop.is_set():
+        for key, size, mtime in rows:
+            if stopped():
                 results.append(ObjectError(_STOPPED))
                 continue
             try:
-                pair.copy(entry)
+                pair.copy(key, size, mtime)
             except (OSError, FsyncError) as error:
                 results.append(error)
             else:
-                results.append("size")
+                results.append(None)
     finally:
         pair.leave()
     return results
@@ -47,43 +68,42 @@ def copy_files(source: LocalStorage, destination: LocalStorage, entries: Sequenc
 class _Pair:
     """The source and destination directory of the file at hand, kept open while the next file is in them too."""
 
-    def __init__(self, source: LocalStorage, destination: LocalStorage) -> None:
-        self._source, self._destination = source, destination
-        self._run_id, self._stop = destination.running.run_id, destination.running.stop
+    def __init__(self, source: Tree, destination: Tree, run_id: str, stopped: Callable[[], bool]) -> None:
+        self._source, self._destination, self._run_id, self._stopped = source, destination, run_id, stopped
         self._here: bytes | None = None
         self._from = self._to = -1
 
     def _enter(self, directory: bytes) -> None:
         self.leave()
         source, destination = self._source, self._destination
-        self._from = source.source_directories.take(source.below(directory))
+        self._from = source.directories.take(source.below(directory))
         try:
-            self._to = destination.destination_directories.take(destination.below(directory), create=True)
+            self._to = destination.directories.take(destination.below(directory), create=True)
         except BaseException:
-            source.source_directories.give_back(source.below(directory))
+            source.directories.give_back(source.below(directory))
             raise
         self._here = directory
 
     def leave(self) -> None:
         """Give back the directories at hand."""
         if self._here is not None:
-            self._source.source_directories.give_back(self._source.below(self._here))
-            self._destination.destination_directories.give_back(self._destination.below(self._here))
+            self._source.directories.give_back(self._source.below(self._here))
+            self._destination.directories.give_back(self._destination.below(self._here))
             self._here = None
 
-    def copy(self, entry: Entry) -> None:
+    def copy(self, key: bytes, size: int, mtime: int) -> None:
         """Copy one file to its final name, or leave everything as it was."""
-        directory, slash, name = entry.key.rpartition(b"/")
+        directory, slash, name = key.rpartition(b"/")
         directory += slash
         if directory != self._here:
             self._enter(directory)
-        old, new = name, name
+        old = new = name
         if not directory:
-            old, new = self._source.name_of(name), self._destination.name_of(name)
+            old, new = self._source.prefix + name, self._destination.prefix + name
         descriptor = os.open(old, READ, dir_fd=self._from)
         try:
             facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode) or facts.st_size != entry.size or facts.st_mtime_ns != entry.mtime:
+            if facts.st_size != size or facts.st_mtime_ns != mtime or not stat.S_ISREG(facts.st_mode):
                 raise SourceChanged("the source changed after it was listed")
             self._write(descriptor, facts, new)
         finally:
@@ -94,7 +114,7 @@ class _Pair:
         target = os.open(partial, CREATE, 0o666, dir_fd=self._to)
         try:
             try:
-                check_unchanged(source, facts, _copy_content(source, target, facts.st_size, self._stop))
+                check_unchanged(source, facts, _copy_content(source, target, facts.st_size, self._stopped))
                 os.utime(target, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
             finally:
                 os.close(target)
@@ -104,15 +124,27 @@ class _Pair:
             raise
 
 
-def _copy_content(source: int, target: int, size: int, stop: threading.Event) -> int:
+def check_unchanged(descriptor: int, before: os.stat_result, length: int) -> None:
+    """Raise SourceChanged if a file is not what it was when it was opened, or gave less than it had."""
+    after = os.fstat(descriptor)
+    if (
+        length != before.st_size
+        or after.st_mtime_ns != before.st_mtime_ns
+        or after.st_ctime_ns != before.st_ctime_ns
+        or after.st_size != before.st_size
+    ):
+        raise SourceChanged("the source changed while it was being read")
+
+
+def _copy_content(source: int, target: int, size: int, stopped: Callable[[], bool]) -> int:
     """Copy a file's bytes; return how many, fewer than ``size`` if the source shrank."""
     if size > _AT_ONCE:
-        return _copy_extents(source, target, size, stop)
+        return _copy_extents(source, target, size, stopped)
     data = os.read(source, size)
     return os.write(target, data) if data else 0
 
 
-def _copy_extents(source: int, target: int, size: int, stop: threading.Event) -> int:
+def _copy_extents(source: int, target: int, size: int, stopped: Callable[[], bool]) -> int:
     """Copy what holds data, leave holes as holes; return the length, less than ``size`` if the source shrank."""
     os.ftruncate(target, size)
     position = 0
@@ -128,17 +160,17 @@ def _copy_extents(source: int, target: int, size: int, stop: threading.Event) ->
             end = size
         else:
             end = min(os.lseek(source, start, os.SEEK_HOLE), size)
-        position = _copy_range(source, target, start, end, stop)
+        position = _copy_range(source, target, start, end, stopped)
         if position < end:
             return position
     return size
 
 
-def _copy_range(source: int, target: int, start: int, end: int, stop: threading.Event) -> int:
+def _copy_range(source: int, target: int, start: int, end: int, stopped: Callable[[], bool]) -> int:
     """Copy one extent inside the kernel where it can, else through this process; return where it stopped."""
     position = start
     while position < end:
-        if stop.is_set():
+        if stopped():
             raise ObjectError(_STOPPED)
         wanted = min(_CHUNK, end - position)
         try:

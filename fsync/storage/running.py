@@ -47,6 +47,7 @@ class Running:
     """
 
     threads: int = 10
+    processes: int = 1
     timeout: float = 60.0
     memory: int = 256 << 20
     pacing: Pacing = field(default_factory=Pacing)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fsync.errors import AccessDenied, ListingError, SourceNotFound, printable
 from fsync.schema import Kind, page_from_columns
-from fsync.storage.directories import PARTIAL_END, is_partial
+from fsync.storage.partial import PARTIAL_END, is_partial
 from fsync.storage.walk import PAGE_ROWS, Prunes
 
 _FILE, _DIRECTORY, _LINK, _OTHER = int(Kind.FILE), int(Kind.DIRECTORY), int(Kind.LINK), int(Kind.OTHER)

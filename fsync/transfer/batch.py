@@ -52,14 +52,14 @@ def entries_of(batch: pa.RecordBatch, side: str = "") -> list[Entry]:
 async def copy_batch(source: Storage, destination: Storage, entries: Sequence[Entry]) -> list[Outcome]:
     """Copy entries; give their outcomes in the same order. Never raises for one object's failure.
 
-    Where the two ends can do it directly, the first attempt at all of them is one blocking call; what fails there,
+    Where the two ends can do it directly, the first attempt at all of them is one call; what fails there,
     and every other pair of ends, goes object by object with retries.
     """
     direct = destination.direct(source)
     if direct is None:
         return list(await asyncio.gather(*(copy_one(source, destination, entry) for entry in entries)))
     fit = [entry for entry in entries if destination.refuses(entry.key) is None and entry.size is not None]
-    attempts = dict(zip((entry.key for entry in fit), await destination.running.on_disk(direct, fit), strict=True))
+    attempts = dict(zip((entry.key for entry in fit), await direct(fit), strict=True))
     outcomes = []
     for entry in entries:
         first = attempts.get(entry.key)

@@ -346,7 +346,7 @@ def sync_scripts(
 ) -> SyncResult:
     """Run the whole sync between two scripted storages; an error that ends it comes back as its result."""
     from fsync import pipeline
-    from fsync.api import run
+    from fsync.loops import run
     from fsync.diff import comparison_for
     from fsync.ends import Ends
 

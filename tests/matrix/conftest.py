@@ -18,9 +18,7 @@ _BESIDE = (_DESTINATION + "-backup", "canary")
 
 
 @pytest.fixture
-def places(
-    tmp_path: Path, request: pytest.FixtureRequest, bucket: Callable[[S3Server], str]
-) -> Iterator[Places]:
+def places(tmp_path: Path, request: pytest.FixtureRequest, bucket: Callable[[S3Server], str]) -> Iterator[Places]:
     """A factory: ``places(source, destination)`` makes two new ends, and other things beside the destination.
 
     Two S3 ends on one server are in one bucket, which is the test's own.

@@ -7,6 +7,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -93,7 +94,7 @@ class Side(ABC):
             self.write(key, data)
 
     def edit(self, edit: Edit) -> None:
-        """Do one edit, as this storage's own programs do it: stores of objects write again what they rename or touch."""
+        """Do one edit as this storage's own programs do it: object stores write again what they rename or touch."""
         match edit:
             case Write(key, data) | Rewrite(key, data):
                 self.write(key, data)
@@ -351,9 +352,7 @@ class S3(Side):
 
     def _own(self) -> dict[bytes, dict[str, Any]]:
         start = self._prefix + "/"
-        return {
-            item["Key"][len(start) :].encode(): item for item in self._listed() if item["Key"].startswith(start)
-        }
+        return {item["Key"][len(start) :].encode(): item for item in self._listed() if item["Key"].startswith(start)}
 
     def read_all(self) -> dict[bytes, bytes]:
         listed = list(self._own())
@@ -389,7 +388,10 @@ class Moto(S3):
 
 
 class SeaweedFS(S3):
-    """SeaweedFS: paths of names, backslash no character of a name, a key never below another one."""
+    """SeaweedFS: paths of names, backslash no character of a name, a key never below another one.
+
+    What lies in a directory ``.uploads`` or ``*.versions`` is its own, and it does not list it.
+    """
 
     name = "seaweed"
     file_like = True
@@ -397,6 +399,8 @@ class SeaweedFS(S3):
 
     @classmethod
     def holds(cls, key: bytes) -> bool:
+        if any(part == b".uploads" or part.endswith(b".versions") for part in key.split(b"/")[:-1]):
+            return False
         return is_utf8(key) and is_path(key) and short_names(key) and b"\\" not in key and len(key) <= 900
 
 
@@ -409,6 +413,8 @@ def holdable(side: type[Side]) -> Callable[[bytes], bool]:
 
 #: the classes of sides by their names
 SIDES: Mapping[str, type[Side]] = {side.name: side for side in (Local, Memory, SeaweedFS, Moto)}
+#: every source with every destination; two S3 ends of one kind are on one server
+PAIRS = list(product(SIDES, SIDES))
 
 #: makes two new ends from the names of their sides
 Places = Callable[[str, str], tuple[Side, Side]]

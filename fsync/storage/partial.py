@@ -1,0 +1,66 @@
+"""Files on their way: hidden names beside the final one, and the rename that ends them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from fsync.errors import TypeClash, printable
+
+#: how a partial is made: it must be new, and no link
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+_PARTIAL = re.compile(rb"\.(.*)\.fsync-([0-9a-f]{16})\.partial", re.DOTALL)
+PARTIAL_END = b".partial"
+_PARTIAL_EXTRA = len(b"..fsync-0123456789abcdef.partial")
+
+
+def partial_name(name: bytes, run_id: str) -> bytes:
+    """Return the name under which ``name`` is written until it is whole: ``.NAME.fsync-RUNID.partial``.
+
+    NAME is cut so that the whole fits into 255 bytes; ``run_id`` has 16 hexadecimal digits.
+    """
+    return b"." + name[: 255 - _PARTIAL_EXTRA] + b".fsync-" + run_id.encode() + b".partial"
+
+
+def is_partial(name: bytes) -> bool:
+    """Tell whether a name has exactly the form of :func:`partial_name`."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
+def rename_into_place(partial: bytes, name: bytes, above: int) -> None:
+    """Give a partial its final name; a directory that holds no files gives way, any other is a TypeClash."""
+    try:
+        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+    except IsADirectoryError:
+        remove_if_hollow(name, above)
+        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+
+
+def remove_if_hollow(name: bytes, above: int) -> None:
+    """Remove a directory that holds nothing but directories; raises TypeClash, touching nothing, if it holds more."""
+    if _holds_entries(name, above):
+        raise TypeClash(f"a directory {printable(name)} that is not empty stands in the way")
+    _remove_hollow(name, above)
+
+
+def _holds_entries(name: bytes, above: int) -> bool:
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+    try:
+        with os.scandir(descriptor) as entries:
+            names = [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in entries]
+        return any(not is_directory or _holds_entries(child, descriptor) for child, is_directory in names)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_hollow(name: bytes, above: int) -> None:
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+    try:
+        with os.scandir(descriptor) as entries:
+            children = [os.fsencode(entry.name) for entry in entries]
+        for child in children:
+            _remove_hollow(child, descriptor)
+    finally:
+        os.close(descriptor)
+    os.rmdir(name, dir_fd=above)
