@@ -14,9 +14,9 @@ import pytest
 TOP = Path(__file__).parent.parent
 TEXT = (TOP / "README.md").read_text(encoding="utf-8")
 BLOCKS = [(match[1], match[2]) for match in re.finditer(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)]
-INSTALL, TEST = (
-    line for language, block in BLOCKS for line in block.splitlines() if line.startswith("python3 -m venv")
-)
+LINES = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
+INSTALL, TEST = (line for line in LINES if line.startswith("python3 -m venv"))
+COMMANDS = [line for line in LINES if line.startswith("fsync ")]
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def ran(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)  # a whole installation, dependencies and all
 def test_the_first_command_installs_and_syncs_and_then_finds_nothing_to_do(copy: Path) -> None:
     first = ran(INSTALL, copy)
     again = ran(INSTALL, copy)
 
     assert (copy / "build/docs-copy/architecture.md").read_bytes() == (copy / "docs/architecture.md").read_bytes()
-    assert re.search(r"copied\s+\d", first.stderr)
-    assert not re.search(r"(copied|updated)\s+\d", again.stderr)
-    assert re.search(r"skipped\s+\d", again.stderr)
+    assert re.search(r"copied\s+[1-9]", first.stderr)
+    assert not re.search(r"(copied|updated)\s+[1-9]", again.stderr)
+    assert re.search(r"skipped\s+[1-9]", again.stderr)
 
 
 def test_the_second_command_is_what_ci_runs() -> None:
@@ -66,9 +66,7 @@ def test_the_second_command_is_what_ci_runs() -> None:
     assert "grep -E '/tox$' README.md" in script
 
 
-@pytest.mark.parametrize(
-    "line", [line for language, block in BLOCKS if language == "bash" for line in block.splitlines() if line.startswith("fsync ")]
-)  # fmt: skip
+@pytest.mark.parametrize("line", COMMANDS)
 def test_commands(copy: Path, line: str) -> None:
     ran(line, copy)
 
@@ -76,7 +74,7 @@ def test_commands(copy: Path, line: str) -> None:
 @pytest.mark.parametrize("program", [block for language, block in BLOCKS if language == "python"])
 def test_programs(copy: Path, program: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, timeout=500, check=False
     )
 
     assert done.returncode == 0, done.stderr

@@ -94,7 +94,7 @@ def test_wrong_credentials(
     run: Run, tree: Path, seaweed: S3Server, bucket: Callable[[S3Server], str], side: str
 ) -> None:
     address = minio(seaweed, bucket(seaweed), secret=SECRET)
-    check(run(*_words(side, address)), 3, "credentials")
+    check(run(*_words(side, address)), 3, "check the ")
 
 
 @pytest.mark.parametrize("side", ["source", "destination", "ls"])

@@ -36,15 +36,16 @@ def test_a_signal_ends_a_run_cleanly(
 ) -> None:
     process = start("sync", "--json", "a/", "b/")
     assert process.stdout is not None
+    assert process.stderr is not None
     lines = []
     for line in process.stdout:
         lines.append(json.loads(line))
         if lines[-1]["event"] == "done":
             break
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    lines += [json.loads(line) for line in out.splitlines()]
-    assert process.returncode == code
+    lines += [json.loads(line) for line in process.stdout]
+    err = process.stderr.read()
+    assert process.wait(10) == code
     assert err.splitlines() == [f"fsync: ERROR: interrupted by {number.name}; the same command, run again, carries on"]
     assert [event["event"] for event in lines[-2:]] == ["error", "summary"]
     assert lines[-1]["complete"] is False

@@ -66,8 +66,9 @@ class Script:
 
     ``fails_at`` is the number of the page (storage) or ``ls`` call (filesystem) that raises ``fault``, as often as
     it is asked for, or ``times`` times. ``before`` holds what happens right before a page or ``ls`` call of that
-    number. ``reads`` and ``writes`` give the faults of single keys. ``written`` counts the writes of each key,
-    ``removed`` collects the keys that were removed.
+    number. ``reads`` and ``writes`` give the faults of single keys; ``writing`` is called with its offset before each
+    piece of a streamed write. ``written`` counts the writes of each key, ``removed`` collects the keys that were
+    removed.
     """
 
     held: dict[str, Held]
@@ -78,6 +79,7 @@ class Script:
     before: dict[int, Callable[[], object]] = field(default_factory=dict)
     reads: dict[str, Fault] = field(default_factory=dict)
     writes: dict[str, Fault] = field(default_factory=dict)
+    writing: Callable[[int], object] = lambda offset: None
     written: Counter[str] = field(default_factory=Counter)
     removed: list[str] = field(default_factory=list)
     listed: int = 0
@@ -254,8 +256,7 @@ class ScriptedFileSystem(AbstractFileSystem):
         self.script.write(self._key(path), bytes(value), 2_000_000_000 * SECOND)
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
-        assert mode == "rb"
-        return io.BytesIO(self.script.read(self._key(path)))
+        return _Written(self.script, self._key(path)) if mode == "wb" else io.BytesIO(self.script.read(self._key(path)))
 
     def rm_file(self, path: str) -> None:
         """Remove a key."""
@@ -263,6 +264,26 @@ class ScriptedFileSystem(AbstractFileSystem):
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Do nothing: directories are implied."""
+
+
+class _Written(io.BytesIO):
+    """A key being written; it is stored when it is closed, unless it was discarded."""
+
+    def __init__(self, script: Script, key: str) -> None:
+        super().__init__()
+        self._script, self._key = script, key
+
+    def write(self, data: Any) -> int:
+        self._script.writing(self.tell())
+        return super().write(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._script.write(self._key, self.getvalue(), 2_000_000_000 * SECOND)
+        super().close()
+
+    def discard(self) -> None:
+        super().close()
 
 
 # the storage -------------------------------------------------------------------------------------------------------

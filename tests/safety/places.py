@@ -193,8 +193,8 @@ class Ended:
         return "\n".join(lines)
 
 
-def run(src: Place | str | Path, dst: Place | str | Path, **options: Any) -> Ended:
-    """Sync two ends and tell how it ended."""
+def run(src: Any, dst: Any, **options: Any) -> Ended:
+    """Sync two ends, places or addresses, and tell how it ended."""
     ends: dict[str, Any] = {}
     for name, end in (("src", src), ("dst", dst)):
         if isinstance(end, Place) and end.options:

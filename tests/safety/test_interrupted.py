@@ -152,7 +152,7 @@ def test_interrupt_local_to_s3(
 @pytest.mark.parametrize("delay", [0.0, 0.01])
 def test_kill_during_deletions(runs: Nursery, place: Maker, tmp_path: Path, delay: float) -> None:
     source = {"a": b"1"}
-    before = {"a": b"0"} | {f"x{number:04}": b"e" for number in range(3000)}
+    before = {"a": b"older"} | {f"x{number:04}": b"e" for number in range(3000)}
     destination = place("local", "destination")
     src = f"{fill(tmp_path / 'source', source)}/"
     destination.fill(before)

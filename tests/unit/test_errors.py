@@ -139,7 +139,7 @@ def test_every_key_shows_on_one_line(key: bytes) -> None:
     shown = printable(key)
     assert shown.isprintable()
     assert len(shown.splitlines()) <= 1
-    assert shown.encode()
+    assert shown.encode().decode() == shown
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
