@@ -50,6 +50,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         # only what a failed test has left behind still runs
         process.kill()
         process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 @pytest.fixture

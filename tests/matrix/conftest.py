@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+pytest.register_assert_rewrite("tests.matrix.pair")
+
 from tests.matrix.sides import S3, SIDES, Local, Memory, Places, Side
 from tests.servers.s3 import S3Server
 

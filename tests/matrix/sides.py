@@ -388,13 +388,14 @@ class Moto(S3):
 
 
 class SeaweedFS(S3):
-    """SeaweedFS: paths of names, backslash no character of a name, a key never below another one.
+    """SeaweedFS: paths of names, backslash no character of a name; a key may be below another one.
 
     What lies in a directory ``.uploads`` or ``*.versions`` is its own, and it does not list it.
     """
 
     name = "seaweed"
-    file_like = True
+    file_like = False
+    resolves_clashes = True
     components = hostile_components
 
     @classmethod

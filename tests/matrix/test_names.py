@@ -8,7 +8,7 @@ import pytest
 
 from tests.matrix.pair import Pair
 from tests.matrix.sides import SIDES, Local, Places
-from tests.strategies import RenameDirectory, Write
+from tests.strategies import RenameDirectory
 
 
 @pytest.mark.parametrize("destination", [name for name, side in SIDES.items() if side.file_like])
@@ -31,21 +31,20 @@ def test_a_file_becomes_a_directory_and_back(source: str, destination: str, plac
     pair = Pair(src, dst)
     file, directory = {b"k": b"1", b"a": b"file"}, {b"k": b"1", b"a/b/c": b"below"}
     for old, new in ((file, directory), (directory, file)):
+        for key in dst.read_all():
+            dst.remove(key)
         for key in src.read_all():
             src.remove(key)
         src.fill(old)
-        if not dst.resolves_clashes:
-            for key in dst.read_all():
-                dst.remove(key)
         pair.check_sync(old)
-        src.remove(next(iter(set(old) - set(new))))
-        src.write(next(iter(set(new) - set(old))), new[next(iter(set(new) - set(old)))])
+        (gone,), (added,) = set(old) - set(new), set(new) - set(old)
+        src.remove(gone)
+        src.write(added, new[added])
         result = pair.sync()
         if result.failed:
             # said, with everything as it was
             assert not dst.resolves_clashes
-            assert result.exit_code == 1
-            assert [failure.key for failure in result.failures] == list(set(new) - set(old))
+            assert ([failure.key for failure in result.failures], result.exit_code) == ([added], 1)
             assert dst.read_all() == old
         else:
             pair.check_sync(new)
@@ -99,7 +98,8 @@ def test_directories_that_exchange_their_names_and_get_a_new_file_each(destinati
     src.fill(tree)
     pair = Pair(src, dst)
     pair.check_sync(tree)
-    edits = [RenameDirectory(b"d", b"t"), RenameDirectory(b"e", b"d"), RenameDirectory(b"t", b"e")]
-    for edit in [*edits, Write(b"d/new", b"n"), Write(b"e/new", b"n")]:
-        src.edit(edit)
+    for old, new in ((b"d", b"t"), (b"e", b"d"), (b"t", b"e")):
+        src.edit(RenameDirectory(old, new))
+    for key in (b"d/new", b"e/new"):
+        src.write(key, b"n")
     pair.check_sync({b"d/f": b"two", b"e/f": b"one", b"d/new": b"n", b"e/new": b"n"})

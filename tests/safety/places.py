@@ -59,9 +59,7 @@ def snapshot(root: Path) -> Snapshot:
 
 def contents(root: Path) -> dict[str, bytes]:
     """Return the content of every regular file below ``root``, partials included."""
-    return {
-        os.fsdecode(path): row[2] for path, row in snapshot(root).items() if stat.S_ISREG(row[0]) and len(row) > 3
-    }
+    return {os.fsdecode(path): row[2] for path, row in snapshot(root).items() if stat.S_ISREG(row[0]) and len(row) > 3}
 
 
 class Place:

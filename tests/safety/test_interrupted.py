@@ -66,7 +66,9 @@ def _check_rerun(src: str, destination: Place, source: dict[str, bytes]) -> None
 
 def _killed(runs: Nursery, src: str, destination: Place, delay: float, number: int, after: str = "start") -> int:
     options = {"dst_storage_options": destination.options} if destination.options else {}
-    return runs.run(src, destination.address, signal=number, delay=delay, after=after, delete_dst=True, **options).status
+    return runs.run(
+        src, destination.address, signal=number, delay=delay, after=after, delete_dst=True, **options
+    ).status
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -118,9 +120,7 @@ def test_interrupt_local_to_local(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_interrupt_during_a_large_file(
-    runs: Nursery, place: Maker, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_interrupt_during_a_large_file(runs: Nursery, place: Maker, tmp_path: Path, number: signal.Signals) -> None:
     source = {"large": b"\1" * (300 * _MIB)}
     before, destination = {"large": b"old", "extra": b"e"}, place("local", "destination")
     src = f"{fill(tmp_path / 'source', source)}/"
@@ -133,9 +133,7 @@ def test_interrupt_during_a_large_file(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_interrupt_local_to_s3(
-    runs: Nursery, place: Maker, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_interrupt_local_to_s3(runs: Nursery, place: Maker, tmp_path: Path, number: signal.Signals) -> None:
     source = _source(40, 3)
     before, destination = _before(source), place("seaweed", "destination")
     assert isinstance(destination, S3Place)

@@ -91,9 +91,7 @@ def test_hard_links_of_the_destination_are_not_written_through(tmp_path: Path, o
 
 @_DELETE
 @pytest.mark.parametrize("slash", ["/", ""], ids=["directory", "prefix"])
-def test_the_address_itself_may_be_a_link(
-    tmp_path: Path, outside: Path, slash: str, options: dict[str, Any]
-) -> None:
+def test_the_address_itself_may_be_a_link(tmp_path: Path, outside: Path, slash: str, options: dict[str, Any]) -> None:
     (tmp_path / "alias").symlink_to(outside)
     source = fill(tmp_path / "source", {"a": b"new", "sub/c": b"c"})
     ended = run(f"{source}{slash}", f"{tmp_path}/alias{slash}", **options)

@@ -97,8 +97,6 @@ def test_a_backup_directory_inside_an_end_is_refused(tmp_path: Path, backup: str
     fill(tmp_path / "destination", {"a": b"older", "extra": b"e"})
     (tmp_path / "alias").symlink_to("destination")
     before = snapshot(tmp_path)
-    ended = run(
-        f"{tmp_path}/source/", f"{tmp_path}/destination/", delete_dst=True, backup_dir=f"{tmp_path}/{backup}"
-    )
+    ended = run(f"{tmp_path}/source/", f"{tmp_path}/destination/", delete_dst=True, backup_dir=f"{tmp_path}/{backup}")
     assert ended.code == 2, ended
     assert snapshot(tmp_path) == before

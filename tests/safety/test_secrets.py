@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import pyarrow as pa
 import pytest
 
 import fsync
@@ -32,6 +33,11 @@ def _assert_silent(text: str) -> None:
     for secret in _SECRETS:
         for form in _forms(secret):
             assert form not in text, f"a secret is in: {text}"
+
+
+def _cells(table: pa.Table) -> list[object]:
+    """Return all values of a table but its times, which Python cannot hold in nanoseconds."""
+    return [column.to_pylist() for column in table.columns if not pa.types.is_timestamp(column.type)]
 
 
 class _Told:
@@ -59,12 +65,12 @@ class _Told:
             pieces += [str(error), repr(error), *traceback.format_exception(error)]
             results.append(error.result)
         try:
-            pieces.append(repr(fsync.plan(src, dst, **options).read_all().to_pylist()))
+            pieces += _cells(fsync.plan(src, dst, **options).read_all())
         except FsyncError as error:
             pieces += [str(error), repr(error), *traceback.format_exception(error)]
         for result in results:
             if result is not None:
-                pieces += [repr(result), str(result), result.to_dict(), result.table().to_pylist(), result.failures]
+                pieces += [repr(result), str(result), result.to_dict(), result.failures, *_cells(result.table())]
         pieces += [record.getMessage() for record in self._caplog.records if record.name.startswith("fsync")]
         pieces += [*self._capfd.readouterr()]
         return "\n".join(str(piece) for piece in pieces), code
@@ -109,7 +115,7 @@ def test_refused_credentials(told: _Told, place: Maker, tmp_path: Path, side: st
     _assert_silent(text)
     if side == "source":
         with pytest.raises(FsyncError) as failed:
-            fsync.ls(there, storage_options=options.get("src_storage_options"), src_option=options.get("src_option"),
+            fsync.ls(there, storage_options={**options.get("src_storage_options", {}), **options.get("src_option", {})},
                      retries=0)  # fmt: skip
         _assert_silent("".join(traceback.format_exception(failed.value)))
 
@@ -141,7 +147,7 @@ def test_a_server_that_is_down(told: _Told, tmp_path: Path, side: str) -> None:
 
 def test_a_run_that_succeeds(told: _Told, moto_s3: S3Server, tmp_path: Path) -> None:
     moto_s3.make_bucket("takes-anything")
-    local = f"{fill(tmp_path / 'local', {'a': b'1', 'b' * 300: b'2'} if False else {'a': b'1'})}/"
+    local = f"{fill(tmp_path / 'local', {'a': b'1'})}/"
     text, code = told.of(local, _address(moto_s3.host, "takes-anything"), verbose=True)
     assert code == 0, text
     _assert_silent(text)
@@ -169,8 +175,8 @@ def test_objects_that_fail(told: _Told, moto_s3: S3Server, tmp_path: Path) -> No
         f"s3://{_KEY}:{_SECRET}@",
         f"s3://{_KEY}:{_SECRET}@/x",
         f"jfs://{_KEY}:{_SECRET}@volume/x/",
-        f"sftp://user:{_SECRET}@host:notaport/x/",
-        f"user:{_SECRET}@host",
+        f"sftp://user:{_SECRET}@/x/",
+        f"user:{_SECRET}@ho st:x",
         f"webdav://user:{_SECRET}@[::1/x/",
         f"http://user:{_SECRET}@127.0.0.1:1/x/",
         f"oss://{_KEY}:{_SECRET}:{_TOKEN}@/",

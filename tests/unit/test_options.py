@@ -37,6 +37,7 @@ BAD: dict[str, list[Any]] = {
     "delete_prefix": _NO_FLAG,
     "backup_dir": [""],
     "threads": [*_NO_COUNT, 0, -1, None],
+    "processes": [*_NO_COUNT, -1, None],
     "memory": ["", "x", "5X", "-16M", True, None, "15M", 16 << 20 >> 1, -1, "1e9", "16 M M"],
     "spill_dir": ["", 5, b"x", True],
     "timeout": ["", "x", 0, -1, "nan", "inf", True, None, []],

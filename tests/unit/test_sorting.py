@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsync import sorting
 from fsync.api import run
 from fsync.errors import ListingError
 from fsync.sorting import sorted_pages
@@ -39,9 +40,13 @@ def test_any_pages_come_out_sorted_and_whole(batches: list[list[tuple[bytes, int
     assert all(batch.num_rows for batch in result)
 
 
-@pytest.mark.parametrize("count", [31, 32, 33, 34, 70, 1100])
-def test_more_runs_than_one_pass_merges(count: int, tmp_path: Path) -> None:
-    # with no memory at all every page is a run of its own; 32 runs are merged in one pass, so 1100 take two levels
+@pytest.mark.parametrize(("fan_in", "count"), [(32, 31), (32, 32), (32, 33), (32, 70), (2, 40), (3, 40)])
+def test_more_runs_than_one_pass_merges(
+    fan_in: int, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # with no memory at all every page is a run of its own; small fan-ins merge what is merged already again
+    assert sorting._FAN_IN == 32
+    monkeypatch.setattr(sorting, "_FAN_IN", fan_in)
     pages = [page(b"%06d" % (number * 7919 % count), b"x%06d" % number) for number in range(count)]
     result = gathered(sorted_pages(stream(pages), memory=0, directory=str(tmp_path)))
     assert keys_of(result) == sorted(keys_of(pages))
