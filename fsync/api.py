@@ -190,16 +190,31 @@ async def list_pages(
 ) -> AsyncIterator[pa.RecordBatch]:
     """Yield the pages of one address through its rules and ``--limit``."""
     from fsync.ends import opened_one
+    from fsync.schema import PAGE_WORDS, page_in_words
+    from fsync.tables import TableFile
 
     parsed = parse(address, options={**(storage_options or {}), **options.src_option})
     async with opened_one(parsed, options) as listing:
-        left = options.limit
-        async for page in listing.pages():
-            yield page if left < 0 else page.slice(0, left)
-            if left >= 0:
-                left -= min(left, page.num_rows)
-                if not left:
-                    return
+        table = None if options.report is None else TableFile(options.report, PAGE_WORDS)
+        try:
+            async for page in limited(listing.pages(), options.limit):
+                if table is not None:
+                    table.write(page_in_words(page))
+                yield page
+        finally:
+            if table is not None:
+                table.close()
+
+
+async def limited(pages: AsyncIterator[pa.RecordBatch], rows: int) -> AsyncIterator[pa.RecordBatch]:
+    """Yield pages up to a number of rows (-1: all)."""
+    left = rows
+    async for page in pages:
+        yield page if left < 0 else page.slice(0, left)
+        if left >= 0:
+            left -= min(left, page.num_rows)
+            if not left:
+                return
 
 
 def _shared(

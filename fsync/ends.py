@@ -25,6 +25,7 @@ from fsync.spool import Spool
 from fsync.storage import open_storage
 from fsync.storage.base import Presence, Storage
 from fsync.storage.running import Running
+from fsync.tables import TableFile
 from fsync.traits import KeyOrder
 
 
@@ -137,6 +138,7 @@ async def opened(
         there = await destination.probe()
         source, destination = await _reconciled(source, destination, found, there)
         backup = _backup_at(others[0], source, destination) if others else None
+        storages = [source, destination, *([backup] if backup else [])]
         if found is Presence.NOTHING and source.address.is_directory and not options.allow_empty_source:
             raise SourceNotFound(
                 f"{source.address.given} does not exist; if an empty source is meant, add --allow-empty-source"
@@ -148,6 +150,8 @@ async def opened(
         )  # fmt: skip
         if keep_rows:
             report.rows = Spool(RESULT_WORDS, directory=options.spill_dir)
+        if options.report is not None:
+            report.file = TableFile(options.report, RESULT_WORDS)
         report.emit(
             "start", source=source.address.given, destination=destination.address.given, rule=comparison.words()
         )
@@ -162,6 +166,9 @@ async def opened(
         error.args = (redact(error), *error.args[1:])
         raise
     finally:
+        if report.file is not None:
+            # also of a run that failed: its rows are what was done
+            report.file.close()
         for storage in storages:
             await storage.close()
         running.shutdown()

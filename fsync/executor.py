@@ -139,8 +139,8 @@ class Executor:
                 report.fail(outcome.key, _NAMES[action], outcome.error)
         for action, count in done.items():
             report.counts[DONE[Action(action).name]] += count
-        if report.rows is not None:
-            report.rows.append(result_rows(plan, outcomes, report))
+        if report.keeps_rows:
+            report.keep(result_rows(plan, outcomes, report))
 
 
 def result_rows(plan: pa.RecordBatch, outcomes: Sequence[Outcome], report: Report) -> pa.RecordBatch:
@@ -157,13 +157,11 @@ _NAMES = {int(action): action.name.lower() for action in Action}
 
 def keep_plan(plan: pa.RecordBatch, report: Report) -> None:
     """Put the rows of a dry run's plan into the report's table."""
-    if report.rows is not None:
+    if report.keeps_rows:
         outcomes = [Outcome(key, Status.DONE) for key in plan.column("key").to_pylist()]
         rows = result_rows(plan, outcomes, report)
         planned = pa.array(["planned"] * plan.num_rows, pa.string())
-        report.rows.append(
-            rows.set_column(rows.schema.get_field_index("status"), RESULT_WORDS.field("status"), planned)
-        )
+        report.keep(rows.set_column(rows.schema.get_field_index("status"), RESULT_WORDS.field("status"), planned))
 
 
 class Planned:

@@ -125,6 +125,18 @@ def text(value: Any) -> str:
     return value
 
 
+#: endings of the files that hold tables
+TABLE_ENDINGS = (".jsonl", ".csv", ".parquet")
+
+
+def table_file(value: Any) -> str:
+    """Accept a file name whose ending names a table format."""
+    name = text(value)
+    if not name.lower().endswith(TABLE_ENDINGS):
+        raise ValueError("is a file name that ends in .jsonl, .csv or .parquet")
+    return name
+
+
 def address(value: Any) -> Any:
     """Accept whatever :mod:`fsync.address` will read; emptiness is refused here."""
     if value is None or value == "":
@@ -335,6 +347,10 @@ class Options:
         group="addresses", metavar="K=V", repeats=True,
     )  # fmt: skip
     # what people see
+    report: str | None = _row(
+        None, table_file, "--report", "write one row an action (ls: an entry) to FILE.jsonl, FILE.csv or FILE.parquet",
+        group="output", verbs="sync ls", metavar="FILE",
+    )  # fmt: skip
     json: bool = _row(False, flag, "--json", "one JSON event a line on stdout", group="output", verbs="sync ls")
     quiet: bool = _row(False, flag, "--quiet -q", "only warnings and errors", group="output", verbs="sync ls")
     verbose: bool = _row(

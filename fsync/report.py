@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fsync.spool import Spool
+    from fsync.tables import TableFile
 
 #: what a listener gets: one JSON-able mapping an event, with ``v`` and ``event``; fields are only ever added
 Listener = Callable[[dict[str, Any]], None]
@@ -140,12 +141,25 @@ class Report:
         self.failures: list[Failure] = []
         self.notices: list[str] = []
         self.rows: Spool | None = None
+        self.file: TableFile | None = None
         self.listing = True
 
     @property
     def listening(self) -> bool:
         """Tell whether anybody wants events."""
         return self._listener is not None
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Tell whether single results are wanted, for a table or a file."""
+        return self.rows is not None or self.file is not None
+
+    def keep(self, rows: pa.RecordBatch) -> None:
+        """Take single results, a RESULT_WORDS batch."""
+        if self.rows is not None:
+            self.rows.append(rows)
+        if self.file is not None:
+            self.file.write(rows)
 
     @property
     def seconds(self) -> float:

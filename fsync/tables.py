@@ -11,30 +11,21 @@ import pyarrow.compute as pc
 
 from fsync.errors import OptionError
 from fsync.report import key_fields
-
-ENDINGS = (".jsonl", ".csv", ".parquet")
-
-
-def check_ending(path: str) -> str:
-    """Return the ending of a table's file name; raises OptionError for one that names no format."""
-    ending = os.path.splitext(path)[1].lower()
-    if ending not in ENDINGS:
-        raise OptionError(f"--report {path}: the name ends in .jsonl, .csv or .parquet, which says the format")
-    return ending
+from fsync.schema import concatenate
 
 
 class TableFile:
-    """A table written batch by batch; the file has its name only once it is whole.
+    """A table written batch by batch; the file has its name only once it is closed.
 
     Parquet keeps the columns as they are. JSON Lines and CSV have times as ISO 8601 text in UTC, and ``key`` as text,
     with ``key_base64`` besides (JSON Lines) or ``\\xNN`` escapes (CSV) where its bytes are not UTF-8.
     """
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
-        self._ending = check_ending(path)
+        self._ending = os.path.splitext(path)[1].lower()
         self._path, self._partial, self._schema = path, f"{path}.partial", schema
         try:
-            # closed by close() or discard()
+            # closed by close()
             self._file: IO[bytes] = open(self._partial, "wb")  # noqa: SIM115
         except OSError as error:
             raise OptionError(f"--report {path}: cannot be written: {error.strerror}") from None
@@ -46,7 +37,7 @@ class TableFile:
         elif self._ending == ".csv":
             import pyarrow.csv
 
-            self._writer = pyarrow.csv.CSVWriter(self._file, _as_text(schema.empty_table().to_batches()[0]).schema)
+            self._writer = pyarrow.csv.CSVWriter(self._file, _as_text(concatenate([], schema)).schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a batch."""
@@ -63,11 +54,6 @@ class TableFile:
             self._writer.close()
         self._file.close()
         os.replace(self._partial, self._path)
-
-    def discard(self) -> None:
-        """Remove what was written."""
-        self._file.close()
-        os.unlink(self._partial)
 
 
 def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -53,6 +53,7 @@ FLOORS = {
     "executor": 4,
     "loops": 4,
     "report": 4,
+    "tables": 4,
     # 5: flow
     "api": 5,
     "clash": 5,
