@@ -12,7 +12,7 @@ import io
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
@@ -24,7 +24,8 @@ from fsync.options import options_from
 from fsync.pacing import Pacing
 from fsync.report import Report, SyncResult
 from fsync.schema import Kind, page_from_columns
-from fsync.storage.base import Entry, Presence, Running, Storage
+from fsync.storage.base import Entry, Presence, Storage
+from fsync.storage.running import Running
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
@@ -66,9 +67,9 @@ class Script:
 
     ``fails_at`` is the number of the page (storage) or ``ls`` call (filesystem) that raises ``fault``, as often as
     it is asked for, or ``times`` times. ``before`` holds what happens right before a page or ``ls`` call of that
-    number. ``reads`` and ``writes`` give the faults of single keys; ``writing`` is called with its offset before each
-    piece of a streamed write. ``written`` counts the writes of each key, ``removed`` collects the keys that were
-    removed.
+    number. ``reads``, ``writes``, ``questions`` and ``removals`` give the faults of single keys; ``writing`` is called
+    with its offset before each piece of a streamed write. ``written`` counts the writes of each key, ``removed``
+    collects the keys that were removed.
     """
 
     held: dict[str, Held]
@@ -79,7 +80,9 @@ class Script:
     before: dict[int, Callable[[], object]] = field(default_factory=dict)
     reads: dict[str, Fault] = field(default_factory=dict)
     writes: dict[str, Fault] = field(default_factory=dict)
-    writing: Callable[[int], object] = lambda offset: None
+    questions: dict[str, Fault] = field(default_factory=dict)
+    removals: dict[str, Fault] = field(default_factory=dict)
+    writing: Callable[[int], object] = lambda _: None
     written: Counter[str] = field(default_factory=Counter)
     removed: list[str] = field(default_factory=list)
     listed: int = 0
@@ -101,7 +104,8 @@ class Script:
     def read(self, key: str) -> bytes:
         """Return the content of a key, or raise what the script has for it."""
         if key in self.reads:
-            raise self.reads[key]()
+            fault = self.reads[key]()
+            raise fault
         if key not in self.held:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         return self.held[key].data
@@ -109,12 +113,16 @@ class Script:
     def write(self, key: str, data: bytes, mtime: int) -> None:
         """Store a key, or raise what the script has for it and store nothing."""
         if key in self.writes:
-            raise self.writes[key]()
+            fault = self.writes[key]()
+            raise fault
         self.held[key] = Held(data, mtime)
         self.written[key] += 1
 
     def remove(self, key: str) -> None:
-        """Remove a key."""
+        """Remove a key, or raise what the script has for it and remove nothing."""
+        if key in self.removals:
+            fault = self.removals[key]()
+            raise fault
         if key not in self.held:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         del self.held[key]
@@ -240,6 +248,9 @@ class ScriptedFileSystem(AbstractFileSystem):
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Tell what stands under a path: the truth, not what the listing says."""
         key = self._key(path)
+        if key in self.script.questions:
+            fault = self.script.questions[key]()
+            raise fault
         held = self.script.held.get(key)
         if held is not None:
             return self._info(Row(key, len(held.data), held.mtime))
@@ -367,9 +378,9 @@ def sync_scripts(
 ) -> SyncResult:
     """Run the whole sync between two scripted storages; an error that ends it comes back as its result."""
     from fsync import pipeline
-    from fsync.loops import run
     from fsync.diff import comparison_for
     from fsync.ends import Ends
+    from fsync.loops import run
 
     checked = options_from(options, verb="sync")
 
@@ -382,8 +393,7 @@ def sync_scripts(
             rule = comparison_for(src.traits, dst.traits, checked)
             return await pipeline.sync(Ends(src, dst, None, checked, Rules.parse(()), report, rule))
         except FsyncError as error:
-            assert error.result is not None
-            return error.result
+            return cast("SyncResult", error.result)
         finally:
             running.shutdown()
 

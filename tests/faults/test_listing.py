@@ -195,6 +195,27 @@ def test_an_object_that_cannot_be_copied_fails_alone_and_withholds_deletions(wha
     )
 
 
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "not found"])
+def test_an_extra_about_which_the_source_cannot_be_asked_stays(fault: str) -> None:
+    source, destination = _stores()
+    extras = [key for key in sorted(destination.held) if key.endswith("~extra")]
+    source.questions = {extras[0]: FAULTS[fault], extras[-1]: FAULTS[fault]}
+    result = _sync_filesystems(source, destination, delete_dst=True, retries=0)
+    assert (result.exit_code, result.failed, result.deleted) == (1, 2, len(extras) - 2)
+    assert sorted(destination.removed) == extras[1:-1]
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "not found"])
+def test_an_extra_that_cannot_be_removed_fails_alone(fault: str) -> None:
+    source, destination = _stores()
+    extras = [key for key in sorted(destination.held) if key.endswith("~extra")]
+    destination.removals = {extras[0]: FAULTS[fault]}
+    result = _sync_filesystems(source, destination, delete_dst=True, retries=0)
+    assert (result.exit_code, result.failed, result.deleted) == (1, 1, len(extras) - 1)
+    assert sorted(destination.removed) == extras[1:]
+    assert {failure.key.decode() for failure in result.failures} == {extras[0]}
+
+
 def test_a_source_object_that_vanished_is_counted_and_protects_its_name() -> None:
     source, destination = _stores()
     gone = next(key for key in sorted(source.held) if key not in destination.held)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-pytest.register_assert_rewrite("tests.matrix.pair")
-
 from tests.matrix.sides import S3, SIDES, Local, Memory, Places, Side
 from tests.servers.s3 import S3Server
+
+pytest.register_assert_rewrite("tests.matrix.pair")
 
 #: names of the two ends and of what lies beside the destination, as hostile as an address may be
 _SOURCE, _DESTINATION = "src dir #1%41+\u00e9", "dst [*] {0};&'q'"

@@ -408,7 +408,7 @@ class SeaweedFS(S3):
 def holdable(side: type[Side]) -> Callable[[bytes], bool]:
     """Return whether an independent writer can store a key at a source: more than fsync would write there."""
     if side is Memory:
-        return lambda key: is_utf8(key) and not key.endswith(b"/")
+        return lambda key: is_utf8(key) and key != b"" and not key.endswith(b"/")
     return side.holds
 
 

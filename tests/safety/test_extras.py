@@ -112,8 +112,8 @@ def test_whatever_the_options_only_extras_go(
     import tempfile
 
     with tempfile.TemporaryDirectory() as name:
-        source = fill(Path(name, "source"), {key: b"source" for key in mine})
-        destination = fill(Path(name, "destination"), {key: b"destination" for key in theirs})
+        source = fill(Path(name, "source"), dict.fromkeys(mine, b"source"))
+        destination = fill(Path(name, "destination"), dict.fromkeys(theirs, b"destination"))
         ended = run(f"{source}/", f"{destination}/", delete_dst=True, **keys, **selection)
         left = contents(destination)
         assert not (theirs & mine) - set(left)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,3 +171,51 @@ def test_the_runs_are_real(runs: Nursery, tmp_path: Path) -> None:
     ended = runs.run(f"{src}/", f"{dst}/", delete_dst=True)
     assert ended.status == 0
     assert contents(dst) == source
+
+
+# the command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("kind", ["local", "seaweed"])
+def test_the_command_ends_with_the_number_of_its_signal(
+    place: Maker, tmp_path: Path, kind: str, number: signal.Signals
+) -> None:
+    # thousands of files take long enough to be interrupted when the first ones have arrived
+    source = _source(6000 if kind == "local" else 300, 2)
+    before, destination = {"d0/extra": b"e", "large0": b"old"}, place(kind, "destination")
+    src = f"{fill(tmp_path / 'source', source)}/"
+    destination.fill(before)
+    address = destination.address
+    if isinstance(destination, S3Place):
+        server = destination.server
+        address = f"minio://{server.key}:{server.secret}@{server.host}/{destination.bucket}/{destination.prefix}"
+    complaints = tmp_path / "stderr"
+    with (
+        complaints.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "fsync", "sync", "--delete-dst", "--json", src, address],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as command,
+    ):
+        assert command.stdout is not None
+        events: list[str] = []
+        for line in command.stdout:
+            events.append(json.loads(line)["event"])
+            if events.count("done") == 1 and events[-1] == "done":
+                command.send_signal(number)
+        status = command.wait(60)
+    assert events.count("done")
+    assert status == 128 + number, complaints.read_text()
+    assert "Traceback" not in complaints.read_text()
+    left = destination.data()
+    assert [key for key in left if _PARTIAL.fullmatch(key)] == []
+    assert left["d0/extra"] == b"e"
+    _check_left(left, source, before)
+    if isinstance(destination, S3Place):
+        uploads = destination.server.client().list_multipart_uploads(Bucket=destination.bucket).get("Uploads", [])
+        assert uploads == []
+    _check_rerun(src, destination, source)

@@ -273,18 +273,11 @@ def test_a_name_that_is_not_utf8_fails_alone_at_a_store_of_text_keys(place: Make
     assert set(after) - set(before) == {"a", "z"}
 
 
-@pytest.mark.parametrize(
-    "bad", ["../up", "a/../../up", "/abs", "a//b", "a/./b", "a/..", ".", ".."], ids=lambda bad: repr(bad)
-)
+@pytest.mark.parametrize("bad", ["../up", "a/../../up", "/abs", "a//b", "a/./b", "a/..", ".", ".."], ids=repr)
 def test_a_key_that_leads_out_of_the_destination_is_never_written(place: Maker, tmp_path: Path, bad: str) -> None:
     source = place("moto", "source")
-    source.fill({"good": b"1"})
-    try:
-        source.write(bad, b"evil")
-    except Exception:  # noqa: BLE001 - the client refuses what the server would not take
-        pytest.skip(f"no key {bad!r} can be made at moto")
-    if bad not in source.data():
-        pytest.skip(f"moto stores {bad!r} under another key")
+    source.fill({"good": b"1", bad: b"evil"})
+    assert bad in source.data()
     inner = LocalPlace(fill(tmp_path / "outer", {"up": b"mine", "abs": b"mine"}) / "destination")
     inner.fill(_CONTENTS)
     before = snapshot(tmp_path / "outer")
@@ -295,14 +288,18 @@ def test_a_key_that_leads_out_of_the_destination_is_never_written(place: Maker, 
     assert set(after) - set(before) == {b"destination/good"}
 
 
-def test_a_file_in_the_way_of_a_directory_withholds_deletions_of_others(destination: Place, tmp_path: Path) -> None:
-    # what is in the way is no extra, because the source has a file of that name too deep for the destination
-    destination.fill({"dir": b"a file", **{key: data for key, data in _CONTENTS.items() if key[:3] != "dir"}})
+def test_a_file_in_the_way_of_a_directory_stays_without_deletions(destination: Place, tmp_path: Path) -> None:
+    destination.fill({"dir": b"a file", "other/c": b"c"})
     before = destination.state()
     source = fill(tmp_path / "source", {"a": b"1", "dir/x": b"2"})
     ended = run(f"{source}/", destination)
     after = destination.state()
     assert {key: row for key, row in after.items() if key in before} == before
-    assert ended.code in (0, 1)
+    assert "a" in destination.data()
+    # a store of keys may have room for both
     if ended.code == 0:
         assert destination.data()["dir/x"] == b"2"
+    else:
+        assert ended.code == 1, ended
+        assert ended.result is not None
+        assert [failure.key for failure in ended.result.failures] == [b"dir/x"]

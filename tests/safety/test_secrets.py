@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 
 import fsync
 from fsync.errors import FsyncError
+from fsync.report import SyncResult
 from tests.safety.conftest import Maker
 from tests.safety.places import S3Place, fill
 from tests.servers.process import free_ports
@@ -57,7 +61,7 @@ class _Told:
             pieces.append(json.dumps(event))
             pieces.append(repr(event))
 
-        results = []
+        results: list[SyncResult | None] = []
         try:
             results.append(fsync.sync(src, dst, progress=note, **options))
         except FsyncError as error:
@@ -208,3 +212,27 @@ def test_options_that_cannot_be_used(told: _Told, tmp_path: Path, options: dict[
     text, code = told.of(local, "s3://some-bucket-that-is-not-asked/x/", **options)
     assert code in (2, 3), text
     _assert_silent(text)
+
+
+@pytest.mark.parametrize(
+    ("down", "flags"),
+    [(False, []), (False, ["--json"]), (False, ["--verbose", "--dry"]), (True, ["--verbose"])],
+    ids=["refused", "refused json", "refused verbose", "down"],
+)
+def test_the_command_tells_none(place: Maker, tmp_path: Path, flags: list[str], down: bool) -> None:
+    remote = place("seaweed", "remote")
+    assert isinstance(remote, S3Place)
+    host = f"127.0.0.1:{free_ports(1)[0]}" if down else remote.server.host
+    local = f"{fill(tmp_path / 'local', {'a': b'1'})}/"
+    for ends in ((local, _address(host, remote.bucket)), (_address(host, remote.bucket), local)):
+        ended = subprocess.run(
+            [sys.executable, "-m", "fsync", "sync", *flags, "--retries", "0", *ends],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            text=True,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 3, ended
+        assert "Traceback" not in ended.stderr
+        _assert_silent(ended.stdout + ended.stderr)

@@ -24,7 +24,8 @@ from fsync.filters import Rules
 from fsync.options import options_from
 from fsync.report import Report
 from fsync.schema import PAGE, Action, Kind, page_from_columns
-from fsync.storage.base import Entry, Presence, Running, Storage
+from fsync.storage.base import Entry, Presence, Storage
+from fsync.storage.running import Running
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder, MtimeKind, Traits
 

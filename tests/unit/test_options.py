@@ -44,6 +44,7 @@ BAD: dict[str, list[Any]] = {
     "retries": [*_NO_COUNT, -1, None],
     "src_option": [_SECRET, f"={_SECRET}", f".a={_SECRET}", f"a.={_SECRET}", f"a..b={_SECRET}", ["k=v", _SECRET]],
     "dst_option": [_SECRET, f"={_SECRET}", f".a={_SECRET}", f"a.={_SECRET}", f"a..b={_SECRET}", ["k=v", _SECRET]],
+    "report": ["", 5, "report", "report.txt", "report.parquet.gz", b"r.csv"],
     "json": _NO_FLAG,
     "quiet": _NO_FLAG,
     "verbose": _NO_FLAG,
@@ -81,6 +82,9 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("dst_option", [{"a": {"b": 1}}, "a.c=2"], {"a": {"b": 1, "c": 2}}),
     ("rules", [("include", "a"), ["exclude", "b"]], (("include", "a"), ("exclude", "b"))),
     ("delete_dst", True, True),
+    ("report", Path("/d/R.CSV"), "/d/R.CSV"),
+    ("report", "r.jsonl", "r.jsonl"),
+    ("report", "r.parquet", "r.parquet"),
 ]  # fmt: skip
 
 
