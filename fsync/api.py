@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsync.address import parse
 from fsync.ends import Ends, opened, parse_pair
-from fsync.errors import FsyncError, SyncError
+from fsync.errors import FsyncError, SyncError, UsageError
 from fsync.loops import pumped, run, start
 from fsync.options import Options, options_from
 from fsync.report import Listener, SyncResult
@@ -144,13 +144,10 @@ class Call:
         self.options = options_from(options, verb=verb)
         src_options, dst_options = _shared(src, dst, both, of_src, of_dst)
         self.src, self.dst = parse_pair(src, dst, self.options, src_options, dst_options)
-
-    @property
-    def alone(self) -> bool:
-        """Tell whether only local trees take part, which need no fsspec."""
         backup = self.options.backup_dir
         addresses = [self.src, self.dst, *([parse(backup)] if backup is not None else [])]
-        return all(address.family == "local" for address in addresses)
+        #: only local trees take part, which need no fsspec
+        self.alone = all(address.family == "local" for address in addresses)
 
     async def sync(self, listener: Listener | None, *, keep_rows: bool) -> SyncResult:
         """Run the sync, or its plan alone where the call is a dry run."""
@@ -239,9 +236,9 @@ def _shared(
 
 def _ended(error: FsyncError, raise_on_error: bool) -> SyncResult:
     """Return the result of a run that an error ended early, or raise the error."""
-    if raise_on_error or error.result is None:
+    if raise_on_error or isinstance(error, UsageError):
         raise error
-    return error.result
+    return error.result or SyncResult(notices=(str(error),), exit_code=error.exit_code)
 
 
 def _judged(result: SyncResult, raise_on_error: bool) -> SyncResult:

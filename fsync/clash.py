@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.deletion import clear
+from fsync.deletion import keep, missing_at
 from fsync.ends import Ends
 from fsync.executor import Executor
 from fsync.schema import PLAN, concatenate
@@ -42,7 +42,7 @@ async def resolve_clashes(ends: Ends, executor: Executor, doomed: Spool | None) 
         return set()
     groups: dict[bytes, list[pa.RecordBatch]] = defaultdict(list)
     for row, _ in executor.clashes:
-        groups[await ends.destination.obstacle(row.column("key")[0].as_py())].append(row)
+        groups[await ends.destination.obstacle(row.column("key")[0].as_py().rstrip(b"/"))].append(row)
     removable = await _removable(ends, groups, doomed)
     attempts = [
         await _attempt(ends, executor, obstacle, removable.get(obstacle), concatenate(rows, PLAN))
@@ -101,7 +101,7 @@ async def _attempt(
             obstacle, plan, _failed(plan, "what stands in the way is not only entries that the source lacks")
         )
     for entry in entries:
-        refusal = await clear(ends.source, ends.destination, ends.backup, entry)
+        refusal = await missing_at(ends.source, entry) or await keep(ends.destination, ends.backup, entry)
         if refusal is not None:
             return _Attempt(obstacle, plan, _failed(plan, refusal.error))
     aside = await ends.destination.move_aside(obstacle)

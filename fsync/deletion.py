@@ -55,8 +55,8 @@ class Extras:
         self.withheld = Withheld()
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Set aside destination rows; special files and markers are never removed."""
-        removable = having(rows.column("kind"), Kind.FILE, Kind.LINK)
+        """Set aside destination rows; special files are never removed, directories only once they are empty."""
+        removable = having(rows.column("kind"), Kind.FILE, Kind.LINK, Kind.DIRECTORY)
         self._rows.append(rows.filter(removable))
 
     def protect(self, keys: list[bytes]) -> None:
@@ -92,7 +92,7 @@ class Extras:
     def _is_protected(self, key: bytes) -> bool:
         if not self._protected:
             return False
-        if key in self._protected:
+        if key.rstrip(b"/") in self._protected:
             return True
         end = key.find(b"/")
         while end >= 0:
@@ -124,7 +124,7 @@ def _deletions(rows: pa.RecordBatch) -> pa.RecordBatch:
         "key": rows.column("key"),
         "action": pa.repeat(pa.scalar(int(Action.DELETE), pa.int8()), length),
         "reason": pa.repeat(pa.scalar(int(Reason.EXTRA), pa.int8()), length),
-        **{"dst_" + name: rows.column(name) for name in ("kind", "size", "mtime", "etag", "digest")},
+        **{"dst_" + name: rows.column(name) for name in ("kind", "size", "mtime", "etag", "digest", "link")},
     }
     return pa.RecordBatch.from_arrays(
         [columns.get(field.name, pa.nulls(length, field.type)) for field in PLAN], schema=PLAN
@@ -176,43 +176,70 @@ async def release(
 ) -> AsyncIterator[tuple[pa.RecordBatch, list[Outcome]]]:
     """Remove the doomed entries batch by batch; yield each batch with its outcomes.
 
-    Each key is asked for at the source once more: one that stands there after all, or about which the source cannot
-    be asked, is left alone and fails. With ``backup`` an entry is removed only after it was copied there. ``gone`` are
-    keys that are removed already.
+    First the source is asked for each single key once more. If one stands there after all, or the source cannot be
+    asked, its listing was not the whole truth: that entry fails and nothing is removed. With ``backup`` an entry is
+    removed only after it was copied there. Directories go last, the deepest first, if they are empty by then.
+    ``gone`` are keys that are removed already.
     """
+    refused = False
+    for batch in _batches(doomed, gone):
+        answers = await asyncio.gather(*(missing_at(source, entry) for entry in entries_of(batch, "dst_")))
+        present = pa.array([answer is not None for answer in answers], pa.bool_())
+        if pc.any(present).as_py():
+            refused = True
+            yield batch.filter(present), [answer for answer in answers if answer is not None]
+    if refused:
+        return
+    directories = Spool(PLAN)
+    for batch in _batches(doomed, gone):
+        is_directory = having(batch.column("dst_kind"), Kind.DIRECTORY)
+        directories.append(batch.filter(is_directory))
+        batch = batch.filter(pc.invert(is_directory))
+        yield batch, await _remove(destination, backup, entries_of(batch, "dst_"))
+    for batch in reversed(list(directories)):
+        batch = batch.take(pa.array(range(batch.num_rows - 1, -1, -1), pa.int64()))
+        emptied = [await destination.remove_directory(key) for key in batch.column("key").to_pylist()]
+        kept = batch.filter(pa.array(emptied, pa.bool_()))
+        yield kept, [Outcome(key, Status.DONE) for key in kept.column("key").to_pylist()]
+
+
+def _batches(spool: Spool, gone: set[bytes]) -> Iterator[pa.RecordBatch]:
     already = pa.array(sorted(gone), pa.binary())
-    for batch in _batches(doomed):
-        batch = batch.filter(pc.invert(pc.is_in(batch.column("key"), already)))
-        entries = entries_of(batch, "dst_")
-        outcomes = list(await asyncio.gather(*(clear(source, destination, backup, entry) for entry in entries)))
-        wanted = [position for position, outcome in enumerate(outcomes) if outcome is None]
-        errors = await destination.delete([entries[position] for position in wanted])
-        for position, error in zip(wanted, errors, strict=True):
-            key = entries[position].key
-            outcomes[position] = (
-                Outcome(key, Status.DONE) if error is None else Outcome(key, Status.FAILED, error=describe(error))
-            )
-        yield batch, [outcome for outcome in outcomes if outcome is not None]
-
-
-def _batches(spool: Spool) -> Iterator[pa.RecordBatch]:
     for batch in spool:
+        batch = batch.filter(pc.invert(pc.is_in(batch.column("key"), already)))
         for start in range(0, batch.num_rows, _BATCH):
             yield batch.slice(start, _BATCH)
 
 
-async def clear(source: Storage, destination: Storage, backup: Storage | None, entry: Entry) -> Outcome | None:
-    """Return None if an entry may be removed now, else what stands against it."""
+async def missing_at(source: Storage, entry: Entry) -> Outcome | None:
+    """Return None if the source, asked now, does not have a key; else why the entry must stay."""
     try:
         async with source.running.slots:
-            if await source.exists(entry.key):
-                return Outcome(
-                    entry.key, Status.FAILED, error="not deleted: the source has it, though it was not listed"
-                )
+            # a name that the source cannot hold is not there, and must not be asked for: it could mean another place
+            if source.refuses(entry.key.rstrip(b"/")) is None and await source.exists(entry.key):
+                error = "not deleted: the source has it, though it was not listed"
+                return Outcome(entry.key, Status.FAILED, error=error)
     except Exception as error:
         return Outcome(entry.key, Status.FAILED, error=f"not deleted: the source could not be asked: {describe(error)}")
+    return None
+
+
+async def keep(destination: Storage, backup: Storage | None, entry: Entry) -> Outcome | None:
+    """Copy an entry that is to go to the backup; return None if it may go now, else why not."""
     if backup is not None:
         kept = await copy_one(destination, backup, entry)
-        if kept.status is not Status.DONE:
-            return Outcome(entry.key, Status.FAILED, error=f"not deleted: no backup of it could be made: {kept.error}")
+        if kept.status not in (Status.DONE, Status.VANISHED):
+            error = f"not deleted: no backup of it could be made: {kept.error}"
+            return Outcome(entry.key, Status.FAILED, error=error)
     return None
+
+
+async def _remove(destination: Storage, backup: Storage | None, entries: list[Entry]) -> list[Outcome]:
+    outcomes = list(await asyncio.gather(*(keep(destination, backup, entry) for entry in entries)))
+    wanted = [position for position, outcome in enumerate(outcomes) if outcome is None]
+    errors = await destination.delete([entries[position] for position in wanted])
+    for position, error in zip(wanted, errors, strict=True):
+        key = entries[position].key
+        failed = None if error is None else Outcome(key, Status.FAILED, error=describe(error))
+        outcomes[position] = failed or Outcome(key, Status.DONE)
+    return [outcome for outcome in outcomes if outcome is not None]

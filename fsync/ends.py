@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from fsync.address import Address, parse
 from fsync.deletion import Extras
 from fsync.diff import Comparison, Times, comparison_for
@@ -20,13 +22,13 @@ from fsync.options import Options
 from fsync.pacing import Pacing, describe
 from fsync.pairing import check_pair, reconcile
 from fsync.report import Listener, Report
-from fsync.schema import PLAN, RESULT_WORDS
+from fsync.schema import PLAN, RESULT_WORDS, Kind, having
 from fsync.spool import Spool
 from fsync.storage import open_storage
 from fsync.storage.base import Presence, Storage
 from fsync.storage.running import Running
 from fsync.tables import TableFile
-from fsync.traits import KeyOrder
+from fsync.traits import KeyOrder, MtimeKind
 
 
 @dataclass
@@ -45,14 +47,18 @@ class Ends:
     report: Report
     comparison: Comparison
     source_missing: bool = False
+    destination_missing: bool = False
     extras: Extras = field(init=False)
     planned: Planned = field(init=False)
+    #: with ``--dirs``: the source's directories, whose times are set when everything in them is done
+    directories: Spool = field(init=False)
     source_names: set[bytes] = field(default_factory=set)
     sorted_sides: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.extras = Extras(spill_dir=self.options.spill_dir)
         self.planned = Planned(spill_dir=self.options.spill_dir)
+        self.directories = self.spool_of_plans()
         options = self.options
         if self.destination.traits.key_order is KeyOrder.CHECKED and (
             options.update or options.ignore_existing or options.existing or options.backup_dir is not None
@@ -90,6 +96,11 @@ class Ends:
                 kind = AccessDenied if isinstance(error, PermissionError) else ListingError
                 raise kind(f"cannot make the directory {storage.address.given}: {describe(error)}") from error
 
+    def note_directories(self, rows: pa.RecordBatch) -> None:
+        """Keep the directories among decided rows for the end of the run, where the destination keeps their times."""
+        if self.destination.traits.mtime is MtimeKind.SETTABLE and not self.options.dry:
+            self.directories.append(rows.filter(having(rows.column("kind"), Kind.DIRECTORY)))
+
     def restart(self) -> None:
         """Forget what a listing that was out of order has led to, except for what was planned."""
         self.extras.clear()
@@ -106,8 +117,10 @@ def parse_pair(
     destination = parse(dst, options={**dst_options, **options.dst_option})
     if destination.family == "http":
         raise AddressError(f"{destination.given}: a web server can be a source only")
+    if options.exact and source.is_directory:
+        raise AddressError(f"--exact names one object, and {source.given} ends in / like a directory")
     if source.is_directory == destination.is_directory:
-        check_pair(source, destination)
+        check_pair(source, destination, exact=options.exact)
     return source, destination
 
 
@@ -136,17 +149,22 @@ async def opened(
         source, destination, *others = storages
         found = await source.probe()
         there = await destination.probe()
-        source, destination = await _reconciled(source, destination, found, there)
+        source, destination = await _reconciled(source, destination, found, there, exact=options.exact)
         backup = _backup_at(others[0], source, destination) if others else None
         storages = [source, destination, *([backup] if backup else [])]
+        if options.exact and found is not Presence.FILE:
+            raise SourceNotFound(f"{source.address.given} is not one object, as --exact wants it")
         if found is Presence.NOTHING and source.address.is_directory and not options.allow_empty_source:
             raise SourceNotFound(
                 f"{source.address.given} does not exist; if an empty source is meant, add --allow-empty-source"
             )
-        comparison = comparison_for(source.traits, destination.traits, options, source.clock(), destination.clock())
+        # the times of one store come from one clock
+        clocks = () if destination.same_store(source) else (source.clock(), destination.clock())
+        comparison = comparison_for(source.traits, destination.traits, options, *clocks)
         ends = Ends(
             source, destination, backup, options, rules, report, comparison,
             source_missing=found is Presence.NOTHING and source.address.is_directory,
+            destination_missing=there is Presence.NOTHING,
         )  # fmt: skip
         if keep_rows:
             report.rows = Spool(RESULT_WORDS, directory=options.spill_dir)
@@ -157,7 +175,8 @@ async def opened(
         )
         if comparison.times is Times.NONE and not (options.size_only or options.checksum or options.force_update):
             report.notice("entries are compared by size alone: one of the storages tells no modification times")
-        ticker = asyncio.ensure_future(_tick(report))
+        _tell_what_is_not_kept(ends)
+        ticker = asyncio.ensure_future(_tick(report, running))
         try:
             yield ends
         finally:
@@ -211,6 +230,17 @@ def _check_spill_dir(directory: str | None) -> None:
         raise OptionError(f"--spill-dir {directory} is no directory that can be written to")
 
 
+def _tell_what_is_not_kept(ends: Ends) -> None:
+    """Say once which options this pair of storages cannot honour."""
+    options, report = ends.options, ends.report
+    for storage in (ends.source, ends.destination):
+        if options.perms and not storage.traits.permissions:
+            report.notice(f"--perms has no effect: {storage.address.given} keeps no permissions")
+            break
+    if options.links and ends.source.traits.links and not ends.destination.traits.links:
+        report.notice(f"--links: {ends.destination.address.given} holds no links, so links are left out")
+
+
 def _running(options: Options) -> Running:
     return Running(
         threads=options.threads,
@@ -218,30 +248,33 @@ def _running(options: Options) -> Running:
         timeout=options.timeout,
         memory=options.memory,
         pacing=Pacing(retries=options.retries),
+        mask=0o600 if options.perms else 0o666,
+        rate=options.bwlimit * 1e6 / 8,
+        check_new=options.check_new,
     )
 
 
-async def _tick(report: Report) -> None:
+async def _tick(report: Report, running: Running) -> None:
     while True:
         await asyncio.sleep(0.2)
-        report.tell_progress()
+        report.tell_progress(running.moved)
 
 
 async def _reconciled(
-    source: Storage, destination: Storage, found: Presence, there: Presence
+    source: Storage, destination: Storage, found: Presence, there: Presence, *, exact: bool
 ) -> tuple[Storage, Storage]:
     """Bring both addresses into one spelling by what stands there, and refuse pairs that overlap."""
     src, dst = source.address, destination.address
     single = None
     if not src.is_directory and dst.is_directory and found is Presence.FILE:
-        single = await _stands_alone(source)
+        single = exact or await _stands_alone(source)
     src, dst = reconcile(
         src, dst,
         src_is_directory=found is Presence.DIRECTORY,
         dst_is_directory=there is Presence.DIRECTORY,
         src_is_file=single,
     )  # fmt: skip
-    check_pair(src, dst, src_real=_real(src), dst_real=_real(dst), exact=bool(single))
+    check_pair(src, dst, src_real=_real(src), dst_real=_real(dst), exact=exact or bool(single))
     if src != source.address:
         source = source.at(src)
     if dst != destination.address:
@@ -263,8 +296,7 @@ def _real(address: Address) -> str | None:
     """Return a local root with all links resolved, its slash kept."""
     if address.family != "local":
         return None
-    head, slash, name = address.root.rpartition("/")
-    return os.path.realpath(head + slash).rstrip("/") + slash + name
+    return os.path.realpath(address.root).rstrip("/") + ("/" if address.is_directory else "")
 
 
 def _backup_at(backup: Storage, source: Storage, destination: Storage) -> Storage:

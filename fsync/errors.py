@@ -21,6 +21,7 @@
         +-- SourceChanged
         +-- SourceVanished
         +-- ShortRead
+        +-- VerifyError
         +-- FatalError              the run stops starting new copies
 
 ``str(error)`` is one line for a person: what was being done, to what, why it failed, what to do.
@@ -136,6 +137,12 @@ class SourceVanished(ObjectError):
 
 class ShortRead(ObjectError):
     """A read gave fewer or more bytes than the listing said."""
+
+    retryable = True
+
+
+class VerifyError(ObjectError):
+    """What was written is not what the source holds."""
 
     retryable = True
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fsync.errors import FatalError
+from fsync.pacing import describe
 from fsync.report import DONE, Report, key_fields
-from fsync.schema import PLAN, RESULT_WORDS, Action, concatenate, having, in_words
+from fsync.schema import PLAN, RESULT_WORDS, Action, Kind, concatenate, having, in_words
 from fsync.spool import Spool
-from fsync.storage.base import Storage
+from fsync.storage.base import Entry, Storage
 from fsync.transfer import Outcome, Status, copy_batch
 from fsync.transfer.batch import copy_one, entries_of
 
@@ -37,9 +38,11 @@ class Executor:
         backup: Storage | None,
         report: Report,
         protect: Callable[[list[bytes]], None],
+        *,
+        perms: bool = False,
     ) -> None:
         self._source, self._destination, self._backup, self._report = source, destination, backup, report
-        self._protect = protect
+        self._protect, self._perms = protect, perms
         self._room = asyncio.Semaphore(_BATCHES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._fatal: str | None = None
@@ -100,10 +103,26 @@ class Executor:
 
     async def attempt(self, plan: pa.RecordBatch) -> list[Outcome]:
         """Copy the rows of a PLAN batch, backups first; give the outcomes in its order without accounting for them."""
-        kept_back = await self._keep_back(plan)
-        ready = [entry for entry in entries_of(plan) if entry.key not in kept_back]
-        done = {outcome.key: outcome for outcome in await copy_batch(self._source, self._destination, ready)}
-        return [kept_back.get(key) or done[key] for key in plan.column("key").to_pylist()]
+        done = await self._keep_back(plan)
+        entries = entries_of(plan)
+        metadata = having(plan.column("action"), Action.METADATA).to_pylist()
+        ready = [entry for entry, only in zip(entries, metadata, strict=True) if not only and entry.key not in done]
+        done.update((outcome.key, outcome) for outcome in await copy_batch(self._source, self._destination, ready))
+        if self._perms:
+            for entry in entries:
+                done[entry.key] = await self._permit(entry, done.get(entry.key))
+        return [done[entry.key] for entry in entries]
+
+    async def _permit(self, entry: Entry, outcome: Outcome | None) -> Outcome:
+        """Give an entry that was copied, or that needs nothing else (no outcome yet), its permissions."""
+        if (outcome is not None and outcome.status is not Status.DONE) or entry.kind is Kind.LINK:
+            return outcome or Outcome(entry.key, Status.DONE)
+        try:
+            left = await self._destination.set_permissions(entry)
+        except Exception as error:
+            return Outcome(entry.key, Status.FAILED, error=f"its permissions could not be set: {describe(error)}")
+        self._report.counts["owners_left"] += bool(left)
+        return outcome or Outcome(entry.key, Status.DONE)
 
     async def _keep_back(self, plan: pa.RecordBatch) -> dict[bytes, Outcome]:
         """Copy what is about to be replaced to the backup; give the outcomes of those that must not be replaced."""

@@ -130,3 +130,10 @@ def of_kind(page: pa.RecordBatch, *kinds: Kind) -> pa.RecordBatch:
     """Return the rows of a page that are of one of the kinds."""
     wanted = having(page.column("kind"), *kinds)
     return page if pc.all(wanted).as_py() else page.filter(wanted)
+
+
+def without_root(page: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a page without the row of the address's own directory, whose key is empty."""
+    if page.num_rows and page.column("key")[0].as_py() == b"" and page.column("kind")[0].as_py() == Kind.DIRECTORY:
+        return page.slice(1)
+    return page

@@ -47,6 +47,14 @@ def size(value: Any) -> int:
     return number
 
 
+def megabits(value: Any) -> float:
+    """Accept a rate in Mbit/s, as a number or with a 1000-based suffix ``M G T P``."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([MGTP]?)", str(value).strip(), re.IGNORECASE)
+    if match is None or isinstance(value, bool):
+        raise ValueError("is a rate in Mbit/s such as 100, 2.5 or 10G")
+    return float(match[1]) * 1000.0 ** "MGTP".index(match[2].upper() or "M")
+
+
 def memory_size(value: Any) -> int:
     """Accept a size of at least 16 MiB: less than that cannot hold two parts of a large object."""
     number = size(value)
@@ -280,8 +288,23 @@ class Options:
         False, flag, "--checksum", "compare digests: from the listings where both have the same kind, else by reading",
         group="comparison",
     )  # fmt: skip
+    exact: bool = _row(
+        False, flag, "--exact", "SRC is exactly one object, not everything that begins so", group="selection"
+    )
     # what is done
     dry: bool = _row(False, flag, "--dry --dry-run -n", "show what would be done and touch nothing", group="action")
+    dirs: bool = _row(
+        False, flag, "--dirs", "directories are entries too: empty ones, their times, markers on object stores",
+        group="action",
+    )  # fmt: skip
+    perms: bool = _row(
+        False, flag, "--perms", "keep mode, owner and group (by name) between file systems", group="action"
+    )
+    links: bool = _row(
+        False, flag, "--links -l", "copy links as links, their text unchanged, instead of what they lead to",
+        group="action",
+    )  # fmt: skip
+    check_new: bool = _row(False, flag, "--check-new", "read every copied file back and compare it", group="action")
     exit_code: bool = _row(
         False, flag, "--exit-code", "with --dry: exit 5 when something would be done", group="action"
     )
@@ -308,6 +331,10 @@ class Options:
         group="action", metavar="ADDRESS",
     )  # fmt: skip
     # how it runs
+    bwlimit: float = _row(
+        0.0, megabits, "--bwlimit", "bandwidth that all copies share, in Mbit/s (suffixes G, T; 0: no limit)",
+        group="running", metavar="MBPS",
+    )  # fmt: skip
     threads: int = _row(
         10,
         whole(1),
@@ -396,10 +423,10 @@ def options_from(given: Mapping[str, Any], *, verb: str) -> Options:
             raise OptionError(_unknown(name, known, verb))
         if name in ("include", "exclude"):
             patterns.extend((name, pattern) for pattern in _patterns(name, value))
-        elif value is not None or BY_NAME[name].default is not None:
+        elif value is not None:
             try:
                 checked[name] = BY_NAME[name].parse(value)
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 raise OptionError(f"{spelling(name)} {error}, not {_shown(name, value)}") from None
     if patterns:
         checked["rules"] = (*patterns, *checked.get("rules", ()))

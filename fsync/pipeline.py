@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pyarrow as pa
 
@@ -12,7 +13,7 @@ from fsync.clash import resolve_clashes
 from fsync.deletion import check_limits, release, strange_name
 from fsync.diff import decide, split_late, windows
 from fsync.ends import Ends
-from fsync.errors import FsyncError, OrderError
+from fsync.errors import FsyncError, OrderError, TypeClash
 from fsync.executor import Executor
 from fsync.report import SyncResult
 from fsync.selection import Selection
@@ -26,7 +27,8 @@ async def sync(ends: Ends) -> SyncResult:
     objects do not raise: the result counts them, and nothing is deleted then.
     """
     report = ends.report
-    executor = Executor(ends.source, ends.destination, ends.backup, report, ends.extras.protect)
+    perms = ends.comparison.perms
+    executor = Executor(ends.source, ends.destination, ends.backup, report, ends.extras.protect, perms=perms)
     late = ends.spool_of_plans()
     try:
         await ends.prepare()
@@ -46,6 +48,7 @@ async def sync(ends: Ends) -> SyncResult:
                 f"nothing was deleted, because {report.counts['failed']} entries failed: {ends.extras.count} entries "
                 "at the destination that the source does not have were left alone"
             )
+        await _set_directory_times(ends)
     except BaseException as error:
         await executor.cancel()
         if isinstance(error, FsyncError):
@@ -103,6 +106,16 @@ async def _copy_late(ends: Ends, executor: Executor, late: Spool) -> None:
             if rest.num_rows:
                 again.append(rest)
         waiting = again
+
+
+async def _set_directory_times(ends: Ends) -> None:
+    """Give the destination's directories the times of the source's, now that nothing more changes in them."""
+    for batch in ends.directories:
+        times = batch.column("mtime").cast(pa.int64()).to_pylist()
+        for key, mtime in zip(batch.column("key").to_pylist(), times, strict=True):
+            if mtime is not None:
+                with suppress(FileNotFoundError, NotADirectoryError, TypeClash):
+                    await ends.destination.set_directory_time(key, mtime)
 
 
 def _doomed(ends: Ends) -> Spool:

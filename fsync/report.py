@@ -43,8 +43,9 @@ class SyncResult:
 
     ``copied`` were missing at the destination, ``updated`` replaced, ``deleted`` removed; ``skipped`` were the same
     or not wanted; ``excluded`` dropped by key rules on either side; ``vanished`` listed but gone when they were to be
-    copied; ``protected`` exist at the source but are nothing to copy. ``bytes`` were moved by completed copies.
-    ``verified_by`` counts the completed copies by what proved them; ``reasons`` the planned actions by reason.
+    copied; ``metadata`` had only their permissions changed; ``protected`` exist at the source but are nothing to copy.
+    ``bytes`` were moved by completed copies. ``verified_by`` counts the completed copies by what proved them;
+    ``reasons`` the planned actions by reason.
     ``complete`` says that both listings ended and everything planned was tried. A dry run counts what it would do.
     """
 
@@ -57,6 +58,7 @@ class SyncResult:
     vanished: int = 0
     protected: int = 0
     extra: int = 0
+    metadata: int = 0
     bytes: int = 0
     verified_by: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
@@ -110,8 +112,19 @@ class SyncResult:
 
 
 #: the count that a finished action adds to, by the action's name
-DONE = {"COPY": "copied", "UPDATE": "updated", "DELETE": "deleted"}
-_COUNTS = ("copied", "updated", "deleted", "skipped", "excluded", "failed", "vanished", "protected", "extra")
+DONE = {"COPY": "copied", "UPDATE": "updated", "DELETE": "deleted", "METADATA": "metadata"}
+_COUNTS = (
+    "copied",
+    "updated",
+    "deleted",
+    "skipped",
+    "excluded",
+    "failed",
+    "vanished",
+    "protected",
+    "extra",
+    "metadata",
+)
 
 
 def key_fields(key: bytes) -> dict[str, str]:
@@ -189,10 +202,11 @@ class Report:
         """Count planned rows (a PLAN batch); a dry run tells each."""
         import pyarrow.compute as pc
 
-        from fsync.schema import Action, Reason, in_words
+        from fsync.schema import Action, Reason, having, in_words
 
         self.counts["planned"] += rows.num_rows
-        self.planned_bytes += pc.sum(rows.column("size")).as_py() or 0
+        copied = rows.filter(having(rows.column("action"), Action.COPY, Action.UPDATE))
+        self.planned_bytes += pc.sum(copied.column("size")).as_py() or 0
         for reason, count in _tally(rows.column("reason")):
             self.reasons[Reason(reason).name.lower()] += count
         if not self._dry:
@@ -216,10 +230,10 @@ class Report:
         for name in ("listed", "considered", "destination", "skipped", "excluded", "protected", "extra"):
             self.counts[name] = 0
 
-    def tell_progress(self) -> None:
-        """Tell the figures of a progress display, if anybody listens."""
+    def tell_progress(self, moved: int) -> None:
+        """Tell the figures of a progress display, if anybody listens; ``moved`` are bytes written so far."""
         if self._listener is not None:
-            self.emit("progress", **self.progress())
+            self.emit("progress", **self.progress(), moved=moved)
 
     def progress(self) -> dict[str, Any]:
         """Return the figures of a progress display; ``listing`` is False once both listings have ended."""
@@ -228,7 +242,7 @@ class Report:
             "listed": self.counts["listed"],
             "planned": self.counts["planned"],
             "planned_bytes": self.planned_bytes,
-            "done": self.counts["copied"] + self.counts["updated"],
+            "done": self.counts["copied"] + self.counts["updated"] + self.counts["metadata"],
             "bytes": self.bytes,
             "skipped": self.counts["skipped"],
             "failed": self.counts["failed"],

@@ -31,6 +31,8 @@ class Action(IntEnum):
     COPY = 1
     UPDATE = 2
     DELETE = 3
+    #: the content is the same; mode, owner or group are not
+    METADATA = 4
 
 
 class Reason(IntEnum):
@@ -51,6 +53,9 @@ class Reason(IntEnum):
     EXISTING = 10
     IGNORED = 11
     NEWER = 12
+    #: links lead elsewhere
+    LINK = 13
+    MODE = 14
 
 
 NANOSECONDS = pa.timestamp("ns", tz="UTC")
@@ -88,11 +93,19 @@ PLAN = pa.schema(
         pa.field("changed", NANOSECONDS),
         pa.field("etag", pa.string()),
         pa.field("digest", pa.string()),
+        pa.field("link", pa.binary()),
+        pa.field("mode", pa.int32()),
+        pa.field("owner", pa.string()),
+        pa.field("group", pa.string()),
         pa.field("dst_kind", pa.int8()),
         pa.field("dst_size", pa.int64()),
         pa.field("dst_mtime", NANOSECONDS),
         pa.field("dst_etag", pa.string()),
         pa.field("dst_digest", pa.string()),
+        pa.field("dst_link", pa.binary()),
+        pa.field("dst_mode", pa.int32()),
+        pa.field("dst_owner", pa.string()),
+        pa.field("dst_group", pa.string()),
     ]
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 
 import pyarrow as pa
@@ -10,29 +11,40 @@ import pyarrow.compute as pc
 from fsync.deletion import top_name
 from fsync.diff import Decisions
 from fsync.ends import Ends
-from fsync.errors import OrderError, SourceNotFound
-from fsync.listing import Listing, of_kind
+from fsync.errors import OrderError, SourceNotFound, printable
+from fsync.listing import Listing, of_kind, without_root
 from fsync.report import key_fields
 from fsync.schema import PLAN, Action, Kind, Reason, concatenate, having
+from fsync.storage.walk import page_of_rows
 from fsync.traits import KeyOrder
 from fsync.transfer import settle_batch
 from fsync.transfer.settle import fill_unknown
+
+#: columns of a page that one entry's facts fill
+_LISTED = ("size", "mtime", "etag", "digest")
+#: names that an announcement shows
+_NAMES = 10
 
 
 class Selection:
     """The rows of both sides that one pass of a run considers.
 
-    Directories and markers take no part. A source row of kind OTHER exists but is nothing to copy: it protects its
-    key and all below it. After ``--limit`` source rows the pass ends, and destination rows beyond the last one
-    considered are out of sight.
+    Directories and markers take part only with ``--dirs``, links as themselves only with ``--links``. A source row of
+    kind OTHER exists but is nothing to copy: it protects its key and all below it. After ``--limit`` source rows the
+    pass ends, and destination rows beyond the last one considered are out of sight.
     """
 
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
-        self._source = self._listing("source", follow=True)
+        options = ends.options
+        self._source = self._listing("source", follow=not options.links)
         self._destination = self._listing("destination", follow=False)
         self._failing = ""
-        self._left = ends.options.limit
+        keeps_links = options.links and ends.destination.traits.links
+        self._kinds = [Kind.FILE, *([Kind.LINK] if keeps_links else []), *([Kind.DIRECTORY] if options.dirs else [])]
+        self._protected = [Kind.OTHER, *([] if keeps_links else [Kind.LINK])]
+        self._left = options.limit
+        self._announced = False
         self._last: bytes | None = None
 
     def _listing(self, side: str, *, follow: bool) -> Listing:
@@ -52,8 +64,9 @@ class Selection:
             return
         counts = self._ends.report.counts
         async for page in self._watched(self._source, "source"):
-            self._protect(of_kind(page, Kind.OTHER))
-            files = of_kind(page, Kind.FILE)
+            self._announce(page)
+            self._protect(of_kind(page, *self._protected))
+            files = without_root(of_kind(page, *self._kinds))
             if self._left >= 0:
                 files = files.slice(0, self._left)
                 self._left -= files.num_rows
@@ -69,8 +82,9 @@ class Selection:
     async def destination(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield the destination rows that can be matched or be extras."""
         counts = self._ends.report.counts
+        kinds = [Kind.FILE, Kind.LINK, Kind.OTHER, *([Kind.DIRECTORY] if self._ends.options.dirs else [])]
         async for page in self._watched(self._destination, "destination"):
-            rows = of_kind(page, Kind.FILE, Kind.LINK, Kind.OTHER)
+            rows = without_root(of_kind(page, *kinds))
             counts["destination"] += rows.num_rows
             if rows.num_rows:
                 yield rows
@@ -79,19 +93,43 @@ class Selection:
         """Yield a listing's pages, remembering which side an error came from."""
         report = self._ends.report
         excluded = 0
+        pages = self._one(side) if self._ends.options.exact else listing.pages()
         try:
-            async for page in listing.pages():
+            async for page in pages:
                 report.counts["excluded"] += listing.excluded - excluded
                 excluded = listing.excluded
                 yield page
         except SourceNotFound:
-            if side == "source":
+            # a destination that did not exist when the run began holds nothing
+            if side == "source" or not self._ends.destination_missing:
                 raise
-            # a destination that does not exist yet holds nothing
         except OrderError:
             self._failing = side
             raise
         report.counts["excluded"] += listing.excluded - excluded
+
+    async def _one(self, side: str) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the object that has exactly the address as its name, if there is one."""
+        found = await self._ends.side(side).entry(b"")
+        if found is not None:
+            yield page_of_rows([b""], [{"kind": int(Kind.FILE), **{name: getattr(found, name) for name in _LISTED}}])
+
+    def _announce(self, page: pa.RecordBatch) -> None:
+        """Say once which names a source prefix matches, as far as the first page shows, where they are several."""
+        if self._announced:
+            return
+        self._announced = True
+        address = self._ends.source.address
+        names = sorted({top_name(key) for key in page.column("key").to_pylist()})
+        if address.is_directory or len(names) < 2:
+            return
+        start = os.fsencode(address.root.rpartition("/")[2])
+        shown = [printable(start + name) for name in names[:_NAMES]]
+        more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        self._ends.report.notice(
+            f"{address.given} is a prefix, which {len(names)} names begin with: {', '.join(shown)}{more}; "
+            "a / at the end of both addresses would mean the directory alone"
+        )
 
     def _protect(self, rows: pa.RecordBatch) -> None:
         if not rows.num_rows:
@@ -136,6 +174,8 @@ class Selection:
         plan = ends.planned.fresh(plan)
         if ends.options.delete_dst or ends.may_restart:
             ends.planned.add(plan)
+        if ends.options.dirs:
+            ends.note_directories(rows)
         ends.report.plan(plan)
         return plan
 
@@ -145,13 +185,7 @@ class Selection:
         filled = await fill_unknown(ends.source, ends.destination, rows.filter(unknown), ends.comparison)
         suspects = concatenate([rows.filter(pc.invert(unknown)), filled], PLAN)
         open_still = having(suspects.column("reason"), Reason.SUSPECT)
-        verdicts = await settle_batch(
-            ends.source,
-            ends.destination,
-            suspects.filter(open_still),
-            read_both=ends.comparison.checksum,
-            otherwise=Reason.DIGEST if ends.comparison.checksum else Reason.MTIME,
-        )
+        verdicts = await settle_batch(ends.source, ends.destination, suspects.filter(open_still), ends.comparison)
         return concatenate([suspects.filter(pc.invert(open_still)), verdicts], PLAN)
 
     def can_sort(self, error: OrderError) -> bool:

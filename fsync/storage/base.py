@@ -17,6 +17,7 @@ import pyarrow as pa
 from fsync.address import Address
 from fsync.errors import AccessDenied, ListingError, ShortRead, UnsafeName
 from fsync.pacing import Verdict, classify, describe
+from fsync.schema import Kind
 from fsync.storage.info import row_of
 from fsync.storage.running import Running
 from fsync.storage.walk import Prunes, bare, walk
@@ -48,7 +49,14 @@ class Entry:
     mtime: int | None = None
     etag: str | None = None
     digest: str | None = None
+    kind: Kind = Kind.FILE
+    link: bytes | None = None
+    mode: int | None = None
+    owner: str | None = None
+    group: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    #: what tells a file from one put in its place with the same size and time; None until it is known
+    identity: tuple[int, int, int] | None = None
 
 
 class Hasher(Protocol):
@@ -110,7 +118,8 @@ class Storage:
         """Open the private filesystem; raises UsageError for a missing package or a bad option; touches nothing."""
         from fsync.storage.opening import open_filesystem
 
-        self.fs = open_filesystem(self.address)
+        # some packages connect at once, and wait for their answer on the loop that this runs on
+        self.fs = await self.running.in_pool(open_filesystem, self.address)
 
     async def close(self) -> None:
         """Give back connections."""
@@ -188,14 +197,14 @@ class Storage:
             yield page
 
     async def exists(self, key: bytes) -> bool:
-        """Tell whether anything but a directory stands under exactly this key; any doubt raises."""
+        """Tell whether anything but a directory stands under exactly this key, for ``d/`` a directory; doubt raises."""
         try:
-            info = await self.running.retried(lambda: self.call("info", self.path(key)))
+            info = await self.running.retried(lambda: self.call("info", bare(self.path(key))))
         except Exception as error:
             if classify(error) is Verdict.GONE:
                 return False
             raise
-        return bool(info.get("type") != "directory")
+        return bool((info.get("type") == "directory") == key.endswith(b"/"))
 
     async def entry(self, key: bytes) -> Entry | None:
         """Return the present facts of one object, None if it is gone."""
@@ -268,6 +277,35 @@ class Storage:
         """Make the destination's own directory; object storages have none."""
         if self.traits.file_like:
             await self.call("makedirs", bare(self.address.root.rpartition("/")[0] or "/"), exist_ok=True)
+
+    async def put_link(self, entry: Entry) -> None:
+        """Make a link with the text of ``entry``."""
+        raise UnsafeName(f"{self.address.given} holds no links")
+
+    async def put_directory(self, key: bytes) -> None:
+        """Make a directory; a zero-byte marker ending in ``/`` where there are only objects."""
+        if self.traits.file_like:
+            await self.call("makedirs", bare(self.path(key)), exist_ok=True)
+        else:
+            await self.call("pipe_file", self.path(key), b"")
+
+    async def set_permissions(self, entry: Entry) -> str:
+        """Give an entry mode, owner and group; return what could not be set. Only with the trait ``permissions``."""
+        raise NotImplementedError
+
+    async def set_directory_time(self, key: bytes, mtime: int) -> None:
+        """Give a directory its time, in nanoseconds; only where the trait ``mtime`` is SETTABLE."""
+        raise NotImplementedError
+
+    async def remove_directory(self, key: bytes) -> bool:
+        """Remove a directory if it is empty, or a marker; tell whether it is gone."""
+        if not self.traits.file_like:
+            return await self._delete_one(key) is None
+        try:
+            await self.call("rmdir", bare(self.path(key)))
+        except Exception as error:
+            return classify(error) is Verdict.GONE
+        return True
 
     async def delete(self, entries: Sequence[Entry]) -> list[Exception | None]:
         """Remove exactly these entries; one result each, None for done (also when it was gone already)."""
@@ -377,8 +415,8 @@ def refused_as_path(path: str) -> str | None:
     return None
 
 
-def check_name(storage: Storage, key: bytes) -> None:
-    """Raise UnsafeName if a storage cannot hold a key."""
-    why = storage.refuses(key)
+def check_name(storage: Storage, entry: Entry) -> None:
+    """Raise UnsafeName if a storage cannot hold an entry's key."""
+    why = storage.refuses(entry.key[:-1] if entry.kind is Kind.DIRECTORY else entry.key)
     if why is not None:
         raise UnsafeName(f"{storage.address.given} cannot hold this name: {why}")

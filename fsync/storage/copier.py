@@ -20,8 +20,8 @@ from typing import IO, Any
 from fsync.storage.directories import Directories
 from fsync.storage.local_copy import Row, Tree, copy_files
 
-#: base and prefix of the source, base and prefix of the destination, run id, umask
-Setup = tuple[bytes, bytes, bytes, bytes, str, int]
+#: base and prefix of the source, base and prefix of the destination, run id, umask, permission bits of new files
+Setup = tuple[bytes, bytes, bytes, bytes, str, int, int]
 
 
 class Copier:
@@ -83,10 +83,10 @@ def serve() -> None:
     """Be the helper."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    source_base, source_prefix, base, prefix, run_id, umask = _load(requests)
+    source_base, source_prefix, base, prefix, run_id, umask, mask = _load(requests)
     os.umask(umask)
     source = Tree(Directories(source_base, follow=True), source_prefix)
-    destination = Tree(Directories(base, follow=False), prefix)
+    destination = Tree(Directories(base, follow=False, own=prefix), prefix)
 
     def stopped() -> bool:
         # nothing is sent while an answer is awaited, so what there is to read can only be the end
@@ -97,5 +97,5 @@ def serve() -> None:
             rows = _load(requests)
         except EOFError:
             return
-        pickle.dump(copy_files(source, destination, run_id, rows, stopped), answers, pickle.HIGHEST_PROTOCOL)
+        pickle.dump(copy_files(source, destination, run_id, mask, rows, stopped), answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()

@@ -18,12 +18,13 @@ class Directories:
     """The directories below one base, opened component by component and kept open while they are in use.
 
     Paths are relative, bytes, ``/``-separated, without trailing slash; ``b""`` is the base. With ``follow`` links are
-    walked through (a source); without, a link on the way is a TypeClash (a destination is never written through one).
+    walked through (a source); without, a link on the way is a TypeClash (a destination is never written through one),
+    except for ``own``: the name that an address without trailing slash gives itself.
     Safe to use from several threads.
     """
 
-    def __init__(self, base: bytes, *, follow: bool) -> None:
-        self._base = base
+    def __init__(self, base: bytes, *, follow: bool, own: bytes = b"") -> None:
+        self._base, self._own = base, own
         self._flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
         self._open: OrderedDict[bytes, int] = OrderedDict()
         self._leases: dict[bytes, int] = {}
@@ -77,7 +78,8 @@ class Directories:
         parent, _, name = path.rpartition(b"/")
         with self.lease(parent, create=create) as above:
             try:
-                return os.open(name, self._flags, dir_fd=above)
+                flags = self._flags & ~os.O_NOFOLLOW if path == self._own else self._flags
+                return os.open(name, flags, dir_fd=above)
             except FileNotFoundError:
                 if not create:
                     raise

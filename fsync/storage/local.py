@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from fsync.address import Address
 from fsync.errors import SourceChanged
-from fsync.storage import aside
+from fsync.storage import aside, attributes
 from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, refused_as_path
-from fsync.storage.copier import Copier
 from fsync.storage.directories import Directories
-from fsync.storage.local_copy import READ, Tree, check_unchanged, copy_files
+from fsync.storage.lanes import Lanes
+from fsync.storage.local_copy import READ, Tree, check_unchanged
 from fsync.storage.partial import CREATE, partial_name, rename_into_place
 from fsync.storage.running import Running
 from fsync.storage.scan import Scan
@@ -27,8 +27,8 @@ from fsync.traits import KeyOrder, MtimeKind, Rename, Traits
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
 _UNSAFE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 
-#: files after which a helper process is worth its start
-_MANY = 1024
+#: the longest path that the system's calls take (limits.h counts the NUL byte too)
+_PATH_MAX = 4095
 
 #: what the clock of file times may lag behind: the kernel stamps with its last tick
 _KERNEL_TICK = 10_000_000
@@ -59,9 +59,9 @@ class LocalStorage(Storage):
         head, slash, self._prefix = self._root.rpartition(b"/")
         self._base = head + slash
         self._read_from = Directories(self._base, follow=True)
-        self._write_to = Directories(self._base, follow=False)
+        self._write_to = Directories(self._base, follow=False, own=self._prefix)
         self.partials = 0
-        self._lanes: _Lanes | None = None
+        self._lanes: Lanes | None = None
 
     async def open(self) -> None:
         """Do nothing: files are reached by the system's own calls, and fsspec's local filesystem adds none."""
@@ -88,24 +88,29 @@ class LocalStorage(Storage):
         path = self._prefix + key
         if _UNSAFE.search(path):
             return refused_as_path(os.fsdecode(path))
+        if len(self._root) + len(key) > _PATH_MAX:
+            return f"the path has more than {_PATH_MAX} bytes"
         if len(path) > 255 and any(len(component) > 255 for component in path.split(b"/")):
             return "the name has a component of more than 255 bytes"
         return None
 
     async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
         """Yield the entries below the root as pages, read by the one thread of the local disk."""
-        scan = Scan(self._root, self.address.given, follow=follow, prunes=prunes)
+        owners = self.running.mask != 0o666
+        scan = Scan(self._root, self.address.given, follow=follow, prunes=prunes, owners=owners)
         pages = scan.pages()
         while (page := await self.running.on_disk(next, pages, None)) is not None:
             yield page
         self.partials += scan.partials
 
     async def exists(self, key: bytes) -> bool:
-        """Tell whether anything but a directory stands under this key, a dangling link too."""
+        """Tell whether anything but a directory stands under this key, a dangling link too; for ``d/`` a directory."""
         return await self.running.on_disk(self._stands, key)
 
     def _stands(self, key: bytes) -> bool:
         path = self._root + key
+        if key.endswith(b"/"):
+            return os.path.isdir(path)
         try:
             facts = os.lstat(path)
             if stat.S_ISLNK(facts.st_mode) and os.path.isdir(path):
@@ -120,7 +125,7 @@ class LocalStorage(Storage):
             facts = await self.running.on_disk(os.stat, self._root + key)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Entry(key, facts.st_size, facts.st_mtime_ns)
+        return Entry(key, facts.st_size, facts.st_mtime_ns, identity=_identity(facts))
 
     # reading ---------------------------------------------------------------------------------------------------
 
@@ -166,7 +171,8 @@ class LocalStorage(Storage):
         with self._read_from.lease(directory) as above:
             descriptor = os.open(name, READ, dir_fd=above)
         facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size != entry.size or facts.st_mtime_ns != entry.mtime:
+        same = facts.st_size == entry.size and facts.st_mtime_ns == entry.mtime and stat.S_ISREG(facts.st_mode)
+        if not same or (entry.identity is not None and entry.identity != _identity(facts)):
             os.close(descriptor)
             raise SourceChanged("the source changed after it was listed")
         return descriptor, facts
@@ -195,17 +201,12 @@ class LocalStorage(Storage):
         """Return the copying of files between two local trees, by this process and a helper."""
         if not isinstance(source, LocalStorage):
             return None
-        if self._lanes is None or self._lanes.source is not source:
-            self._lanes = _Lanes(source, self)
+        if self._lanes is None:
+            setup = (source._base, source._prefix, self._base, self._prefix)
+            self._lanes = Lanes(
+                Tree(source._read_from, source._prefix), Tree(self._write_to, self._prefix), setup, self.running
+            )
         return self._lanes.copy
-
-    def tree(self, directories: Directories) -> Tree:
-        """Return this end as the copying code wants it."""
-        return Tree(directories, self._prefix)
-
-    def setup(self) -> tuple[bytes, bytes]:
-        """Return base and prefix for a helper process."""
-        return self._base, self._prefix
 
     def place(self, key: bytes) -> tuple[bytes, bytes]:
         """Return the directory below the base and the name of a key."""
@@ -213,14 +214,39 @@ class LocalStorage(Storage):
         return directory, name
 
     @property
-    def source_directories(self) -> Directories:
-        """The directories that files are read from."""
-        return self._read_from
-
-    @property
     def destination_directories(self) -> Directories:
         """The directories that files are written to."""
         return self._write_to
+
+    async def put_link(self, entry: Entry) -> None:
+        """Make a link with the source's text."""
+        assert entry.link is not None
+        path = self._prefix + entry.key
+        await self.running.on_disk(
+            attributes.make_link, self._write_to, path, entry.link, entry.mtime, self.running.run_id
+        )
+
+    async def put_directory(self, key: bytes) -> None:
+        """Make a directory and its parents."""
+        await self.running.on_disk(attributes.make_directory, self._write_to, (self._prefix + key).rstrip(b"/"))
+
+    async def set_permissions(self, entry: Entry) -> str:
+        """Give an entry mode, owner and group; return what could not be set."""
+        path = self._prefix + entry.key
+        mode = entry.mode or 0
+        return await self.running.on_disk(
+            attributes.set_permissions, self._write_to, path, mode, entry.owner, entry.group
+        )
+
+    async def set_directory_time(self, key: bytes, mtime: int) -> None:
+        """Give a directory its modification time."""
+        path = (self._prefix + key).rstrip(b"/")
+        await self.running.on_disk(attributes.set_time, self._write_to, path, mtime)
+
+    async def remove_directory(self, key: bytes) -> bool:
+        """Remove a directory if it is empty; tell whether it is gone."""
+        path = (self._prefix + key).rstrip(b"/")
+        return await self.running.on_disk(attributes.remove_directory, self._write_to, path)
 
     async def delete(self, entries: Sequence[Entry]) -> list[Exception | None]:
         """Remove files that still are what their listing said."""
@@ -272,6 +298,7 @@ class PartialFile:
         self._directories = storage.destination_directories
         self._directory, self._name = storage.place(key)
         self._partial = partial_name(self._name, storage.running.run_id)
+        self._mask = storage.running.mask
         self._above = self._directories.take(self._directory, create=True)
         try:
             self.descriptor = self._create()
@@ -281,7 +308,7 @@ class PartialFile:
         self._open = True
 
     def _create(self) -> int:
-        return os.open(self._partial, CREATE, 0o666, dir_fd=self._above)
+        return os.open(self._partial, CREATE, self._mask, dir_fd=self._above)
 
     def __enter__(self) -> PartialFile:
         return self
@@ -350,50 +377,5 @@ class _LocalUpload(Upload):
         await asyncio.shield(self._storage.running.in_pool(self._partial.discard))
 
 
-class _Lanes:
-    """Who copies local files: the one thread of the local disk, and a helper process once there is much to do."""
-
-    def __init__(self, source: LocalStorage, destination: LocalStorage) -> None:
-        self.source, self._destination = source, destination
-        self._free: asyncio.Queue[Copier | None] = asyncio.Queue()
-        self._free.put_nowait(None)
-        self._helpers: list[Copier] = []
-        self._rows = 0
-
-    async def copy(self, entries: Sequence[Entry]) -> list[str | Exception]:
-        """Copy a batch by whoever is free; give for each entry what verified it, or the error of its only attempt."""
-        rows = [(entry.key, entry.size or 0, entry.mtime or 0) for entry in entries]
-        running = self._destination.running
-        self._rows += len(rows)
-        if self._rows > _MANY and len(self._helpers) < running.processes and self._free.empty():
-            self._start()
-        lane = await self._free.get()
-        try:
-            if lane is not None:
-                errors = await running.in_pool(lane.copy, rows)
-            else:
-                errors = await running.on_disk(self._copy_here, rows)
-        finally:
-            self._free.put_nowait(lane)
-        return ["size" if error is None else error for error in errors]
-
-    def _copy_here(self, rows: Sequence[tuple[bytes, int, int]]) -> list[Exception | None]:
-        destination, source = self._destination, self.source
-        return copy_files(
-            source.tree(source.source_directories),
-            destination.tree(destination.destination_directories),
-            destination.running.run_id,
-            rows,
-            destination.running.stop.is_set,
-        )
-
-    def _start(self) -> None:
-        umask = os.umask(0)
-        os.umask(umask)
-        helper = Copier((*self.source.setup(), *self._destination.setup(), self._destination.running.run_id, umask))
-        self._helpers.append(helper)
-        self._free.put_nowait(helper)
-
-    async def close(self) -> None:
-        for helper in self._helpers:
-            await self._destination.running.in_pool(helper.close)
+def _identity(facts: os.stat_result) -> tuple[int, int, int]:
+    return facts.st_dev, facts.st_ino, facts.st_ctime_ns

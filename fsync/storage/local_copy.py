@@ -41,14 +41,15 @@ class Tree(NamedTuple):
 
 
 def copy_files(
-    source: Tree, destination: Tree, run_id: str, rows: Sequence[Row], stopped: Callable[[], bool]
+    source: Tree, destination: Tree, run_id: str, mask: int, rows: Sequence[Row], stopped: Callable[[], bool]
 ) -> list[Exception | None]:
     """Copy files; give for each None or the error of its only attempt.
 
-    ``stopped`` is asked before each file and between the pieces of a large one.
+    ``mask`` are the permission bits that a new file may have before its own are set. ``stopped`` is asked before each
+    file and between the pieces of a large one.
     """
     results: list[Exception | None] = []
-    pair = _Pair(source, destination, run_id, stopped)
+    pair = _Pair(source, destination, run_id, mask, stopped)
     try:
         for key, size, mtime in rows:
             if stopped():
@@ -68,8 +69,9 @@ def copy_files(
 class _Pair:
     """The source and destination directory of the file at hand, kept open while the next file is in them too."""
 
-    def __init__(self, source: Tree, destination: Tree, run_id: str, stopped: Callable[[], bool]) -> None:
-        self._source, self._destination, self._run_id, self._stopped = source, destination, run_id, stopped
+    def __init__(self, source: Tree, destination: Tree, run_id: str, mask: int, stopped: Callable[[], bool]) -> None:
+        self._source, self._destination = source, destination
+        self._run_id, self._mask, self._stopped = run_id, mask, stopped
         self._here: bytes | None = None
         self._from = self._to = -1
 
@@ -111,7 +113,7 @@ class _Pair:
 
     def _write(self, source: int, facts: os.stat_result, name: bytes) -> None:
         partial = partial_name(name, self._run_id)
-        target = os.open(partial, CREATE, 0o666, dir_fd=self._to)
+        target = os.open(partial, CREATE, self._mask, dir_fd=self._to)
         try:
             try:
                 check_unchanged(source, facts, _copy_content(source, target, facts.st_size, self._stopped))

@@ -68,7 +68,8 @@ class MemoryStorage(Storage):
 
     async def exists(self, key: bytes) -> bool:
         """Tell whether an object has this key."""
-        return self.path(key) in self.fs.store
+        path = self.path(key)
+        return path in self.fs.store or (path.endswith("/") and path[:-1] in self.fs.pseudo_dirs)
 
     async def entry(self, key: bytes) -> Entry | None:
         """Return the present facts of one object."""
@@ -102,6 +103,13 @@ class MemoryStorage(Storage):
     async def begin(self, entry: Entry) -> Upload:
         """Begin collecting the parts of an object."""
         return _Collected(self, entry)
+
+    async def put_directory(self, key: bytes) -> None:
+        """Make an empty directory, which the store keeps as a name."""
+        path = self.path(key).rstrip("/")
+        if path in self.fs.store:
+            raise TypeClash(f"{printable(path)} stands in the way: it is not a directory")
+        self.fs.makedirs(path, exist_ok=True)
 
     async def prepare_destination(self) -> None:
         """Do nothing: the store needs no directories."""

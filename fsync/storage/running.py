@@ -17,6 +17,10 @@ from fsync.pacing import Pacing, classify
 T = TypeVar("T")
 
 
+#: seconds of unused bandwidth that may be made up for
+_BURST = 0.1
+
+
 class Budget:
     """Bytes that may be held at once; a single claim larger than all of them is let through alone."""
 
@@ -48,10 +52,19 @@ class Running:
 
     threads: int = 10
     processes: int = 1
+    #: permission bits of new files: those of the owner alone where permissions of their own follow
+    mask: int = 0o666
+    #: bytes a second that all copies share, 0 for no limit
+    rate: float = 0.0
+    #: read what was copied back and compare it
+    check_new: bool = False
+    #: bytes written so far
+    moved: int = 0
     timeout: float = 60.0
     memory: int = 256 << 20
     pacing: Pacing = field(default_factory=Pacing)
     run_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    _free_at: float = 0.0
     pool: ThreadPoolExecutor = field(init=False)
     disk: ThreadPoolExecutor = field(init=False)
     #: objects under way
@@ -74,6 +87,15 @@ class Running:
     async def on_disk(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call on the one thread of the local disk."""
         return await asyncio.get_running_loop().run_in_executor(self.disk, functools.partial(function, *args, **kwargs))
+
+    async def pass_on(self, size: int) -> None:
+        """Count bytes on their way, and wait as long as the bandwidth limit wants."""
+        self.moved += size
+        if self.rate:
+            # each claim starts when the ones before it have used up their time at the limit
+            now = asyncio.get_running_loop().time()
+            self._free_at = max(self._free_at, now - _BURST) + size / self.rate
+            await asyncio.sleep(max(0.0, self._free_at - now))
 
     async def retried(self, call: Callable[[], Awaitable[T]]) -> T:
         """Await ``call()`` until it succeeds or its error is not worth another attempt."""

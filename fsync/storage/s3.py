@@ -144,11 +144,7 @@ class S3Storage(Storage):
         if not full:
             return "the key is empty"
         if self._server.startswith("SeaweedFS"):
-            components = full.rstrip(b"/").split(b"/")
-            if b"\\" in full or any(component in (b"", b".", b"..") for component in components):
-                return "SeaweedFS would store it under another name"
-            if any(len(component) > 255 for component in components):
-                return "the name has a component of more than 255 bytes"
+            return _refused_by_seaweedfs(full)
         return None
 
     def _key(self, key: bytes) -> str:
@@ -242,7 +238,8 @@ class S3Storage(Storage):
             raise self.listing_error(error) if service_code(error) in ("403", "NoSuchBucket") else error from error
         moment = int(head["LastModified"].timestamp()) * 1_000_000_000
         etag = head.get("ETag", "").strip('"') or None
-        return Entry(key, head["ContentLength"], moment, etag, etag if etag and is_md5(etag) else None, _metadata(head))
+        digest = etag if etag and is_md5(etag) else None
+        return Entry(key, head["ContentLength"], moment, etag, digest, metadata=_metadata(head))
 
     # reading ---------------------------------------------------------------------------------------------------
 
@@ -311,6 +308,14 @@ class S3Storage(Storage):
 
     async def prepare_destination(self) -> None:
         """Do nothing: a bucket holds no directories, and buckets are not made."""
+
+    async def put_directory(self, key: bytes) -> None:
+        """Write the marker of a directory: an object without bytes whose key ends in ``/``."""
+        await self.call_s3("put_object", Key=self._key(key), Body=b"", ContentType="application/x-directory")
+
+    async def remove_directory(self, key: bytes) -> bool:
+        """Remove the marker of a directory."""
+        return await self._delete_key(self._key(key)) is None
 
     async def delete(self, entries: Sequence[Entry]) -> list[Exception | None]:
         """Remove objects, up to a thousand a request; key by key where the server refuses that."""
@@ -390,6 +395,18 @@ class S3Storage(Storage):
         if dash and is_md5(digest) and count == str(-(-size // part_size(size))):
             return PartsHash(part_size(size))
         return None
+
+
+def _refused_by_seaweedfs(key: bytes) -> str | None:
+    """Return why SeaweedFS (seen with 4.48) cannot hold a key: it keeps files in directories, some of them its own."""
+    components = key.split(b"/")
+    if b"\\" in key or any(component in (b"", b".", b"..") for component in components):
+        return "SeaweedFS would store it under another name, or without its content"
+    if any(len(component) > 255 for component in components):
+        return "the name has a component of more than 255 bytes"
+    if any(component == b".uploads" or component.endswith(b".versions") for component in components[:-1]):
+        return "SeaweedFS keeps its own data in directories of that name and lists nothing of them"
+    return None
 
 
 def _place(options: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 import time
@@ -26,15 +27,16 @@ class Scan:
 
     ``root`` is bytes and ends in ``/`` in directory mode. ``follow`` lists what links lead to: a link to a directory
     is walked, unless it leads to one of its own ancestors. Entries that exist but are nothing to copy (dangling link,
-    loop, device, socket) are rows of kind OTHER whose ``link`` column says why; a directory's row comes right
-    before what it holds. ``partials`` counts what unfinished fsync runs left under hidden names, which is invisible.
+    loop, device, socket) are rows of kind OTHER whose ``link`` column says why; a directory's row comes right before
+    what it holds. ``owners`` fills the owner and group columns, by name. ``partials`` counts what unfinished fsync
+    runs left under hidden names, which is invisible.
 
     The ``changed`` column is the later of mtime and ctime, over the entry, the links that lead to it, and those
     directories above it whose ctime is later than their mtime: that is how a renamed directory shows.
     """
 
-    def __init__(self, root: bytes, given: str, *, follow: bool, prunes: Prunes | None) -> None:
-        self._root, self._given, self._follow, self._prunes = root, given, follow, prunes
+    def __init__(self, root: bytes, given: str, *, follow: bool, prunes: Prunes | None, owners: bool = False) -> None:
+        self._root, self._given, self._follow, self._prunes, self._with_owners = root, given, follow, prunes, owners
         self._now = time.time_ns()
         self.partials = 0
         self._clear()
@@ -47,6 +49,8 @@ class Scan:
         self._changed: list[int | None] = []
         self._links: list[bytes | None] = []
         self._modes: list[int | None] = []
+        self._owners: list[str | None] = []
+        self._groups: list[str | None] = []
 
     def pages(self) -> Iterator[pa.RecordBatch]:
         """Yield the pages; raises SourceNotFound, AccessDenied or ListingError."""
@@ -54,7 +58,8 @@ class Scan:
         base += slash
         cut = len(self._root)
         try:
-            names = [name for name in self._names(base) if name[0].startswith(prefix)]
+            names = [self._own(base, name, prefix) for name in self._names(base) if name[0].startswith(prefix)]
+            names.sort()
             above = os.stat(base)
         except FileNotFoundError:
             raise SourceNotFound(f"{self._given} does not exist") from None
@@ -83,6 +88,12 @@ class Scan:
                 ancestors.pop()
         if self._keys:
             yield self._page()
+
+    def _own(self, base: bytes, name: Name, prefix: bytes) -> Name:
+        """Walk a link that is the address itself: only links below an address are not followed."""
+        if name == (prefix, True) and os.path.isdir(base + prefix):
+            return prefix + b"/", True
+        return name
 
     def _names(self, directory: bytes) -> list[Name]:
         """Return the names in a directory, sorted with ``/`` behind those of directories."""
@@ -124,7 +135,7 @@ class Scan:
             return None
         except OSError as error:
             raise self._failed(path, error) from error
-        self._add(key, _DIRECTORY, 0, facts.st_mtime_ns, None, None, facts.st_mode)
+        self._add(key, _DIRECTORY, 0, facts.st_mtime_ns, None, None, facts)
         if names is None:
             return None
         ancestors.append(identity)
@@ -153,7 +164,7 @@ class Scan:
                 return
             raise self._failed(path, error) from error
         if stat.S_ISREG(facts.st_mode):
-            self._add(key, _FILE, facts.st_size, facts.st_mtime_ns, changed, None, facts.st_mode)
+            self._add(key, _FILE, facts.st_size, facts.st_mtime_ns, changed, None, facts)
         else:
             self._add(key, _OTHER, None, None, None, b"special", None)
 
@@ -170,7 +181,7 @@ class Scan:
         mtime: int | None,
         changed: int | None,
         link: bytes | None,
-        mode: int | None,
+        facts: os.stat_result | None,
     ) -> None:
         self._keys.append(key)
         self._kinds.append(kind)
@@ -178,7 +189,10 @@ class Scan:
         self._mtimes.append(mtime)
         self._changed.append(changed)
         self._links.append(link)
-        self._modes.append(mode)
+        self._modes.append(None if facts is None else facts.st_mode)
+        if self._with_owners:
+            self._owners.append(None if facts is None else user_name(facts.st_uid))
+            self._groups.append(None if facts is None else group_name(facts.st_gid))
 
     def _page(self) -> pa.RecordBatch:
         page = page_from_columns(
@@ -190,6 +204,8 @@ class Scan:
                 "changed": self._changed,
                 "link": self._links,
                 "mode": self._modes,
+                "owner": self._owners or None,
+                "group": self._groups or None,
             },
             len(self._keys),
         )
@@ -220,3 +236,25 @@ def _is_directory(entry: os.DirEntry[bytes], follow: bool) -> bool:
         if error.errno == errno.ELOOP:
             return False
         raise
+
+
+@functools.lru_cache(1024)
+def user_name(number: int) -> str:
+    """Return a user's name, the number as text where this machine knows none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+@functools.lru_cache(1024)
+def group_name(number: int) -> str:
+    """Return a group's name, the number as text where this machine knows none."""
+    import grp
+
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

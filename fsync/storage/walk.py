@@ -68,16 +68,15 @@ async def _children(storage: Storage, directory: str, parent: str | None) -> lis
         if parent is None:
             return None
         again = await storage.listing_call("ls", parent, detail=True)
-        if any(bare(info["name"]) == bare(directory) for info in again):
+        if any(_last(info["name"]) == _last(directory) for info in again):
             raise ListingError(
                 f"cannot list {printable(directory)}: its parent has it, yet the storage says that it does not exist"
             ) from None
         return None
     children = []
     for info in infos:
-        name = bare(info["name"])
-        if name != bare(directory):
-            path = directory + name.rpartition("/")[2]
+        if bare(info["name"]) != bare(directory):
+            path = directory + _last(info["name"])
             children.append((path + "/" if info["type"] == "directory" else path, info))
     children.sort(key=lambda child: child[0].encode("utf-8", "surrogateescape"))
     return children
@@ -89,6 +88,10 @@ def page_of_rows(keys: list[bytes], rows: list[dict[str, Any]]) -> pa.RecordBatc
     for name in {name for row in rows for name in row}:
         columns[name] = [row.get(name) for row in rows]
     return page_from_columns(columns, len(keys))
+
+
+def _last(path: str) -> str:
+    return bare(path).rpartition("/")[2]
 
 
 def bare(path: str) -> str:

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import repeat
 
 import pyarrow as pa
 
-from fsync.errors import SourceChanged, SourceVanished, TypeClash
+from fsync.errors import SourceChanged, SourceVanished, TypeClash, UnsafeName
 from fsync.pacing import Verdict, classify, describe
+from fsync.schema import Kind
 from fsync.storage.base import Entry, Storage, check_name
-from fsync.transfer.relay import move
+from fsync.transfer.relay import compare, move
 
 
 class Status(Enum):
@@ -40,13 +42,19 @@ class Outcome:
 
 def entries_of(batch: pa.RecordBatch, side: str = "") -> list[Entry]:
     """Return the source entries (``side`` empty) or destination entries (``dst_``) of a PLAN batch, in its order."""
-    mtimes = batch.column(side + "mtime").cast(pa.int64()).to_pylist()
-    columns = [batch.column(side + name).to_pylist() for name in ("size", "etag", "digest")]
+    columns = {name: batch.column(side + name) for name in _FIELDS}
+    columns["mtime"] = columns["mtime"].cast(pa.int64())
     keys = batch.column("key").to_pylist()
+    # columns without a value are the rule, and cost nothing
+    values = [repeat(None) if held.null_count == len(held) else held.to_pylist() for held in columns.values()]
+    kinds = [Kind(code or 0) for code in batch.column(side + "kind").to_pylist()]
     return [
-        Entry(key, size, mtime, etag, digest)
-        for key, mtime, size, etag, digest in zip(keys, mtimes, *columns, strict=True)
+        Entry(key, size, mtime, etag, digest, kind, link, mode, owner, group)
+        for key, kind, size, mtime, etag, digest, link, mode, owner, group in zip(keys, kinds, *values, strict=False)
     ]
+
+
+_FIELDS = ("size", "mtime", "etag", "digest", "link", "mode", "owner", "group")
 
 
 async def copy_batch(source: Storage, destination: Storage, entries: Sequence[Entry]) -> list[Outcome]:
@@ -55,15 +63,21 @@ async def copy_batch(source: Storage, destination: Storage, entries: Sequence[En
     Where the two ends can do it directly, the first attempt at all of them is one call; what fails there,
     and every other pair of ends, goes object by object with retries.
     """
-    direct = destination.direct(source)
+    running = destination.running
+    direct = None if running.rate or running.check_new else destination.direct(source)
     if direct is None:
         return list(await asyncio.gather(*(copy_one(source, destination, entry) for entry in entries)))
-    fit = [entry for entry in entries if destination.refuses(entry.key) is None and entry.size is not None]
+    fit = [
+        entry
+        for entry in entries
+        if entry.kind is Kind.FILE and entry.size is not None and destination.refuses(entry.key) is None
+    ]
     attempts = dict(zip((entry.key for entry in fit), await direct(fit), strict=True))
     outcomes = []
     for entry in entries:
         first = attempts.get(entry.key)
         if isinstance(first, str):
+            running.moved += entry.size or 0
             outcomes.append(Outcome(entry.key, Status.DONE, entry.size or 0, first))
         else:
             outcomes.append(await copy_one(source, destination, entry, first))
@@ -81,10 +95,16 @@ async def copy_one(source: Storage, destination: Storage, entry: Entry, failure:
             try:
                 if failure is not None:
                     raise failure
-                check_name(destination, entry.key)
+                check_name(destination, entry)
+                if entry.kind is not Kind.FILE:
+                    await _make(destination, entry)
+                    return Outcome(entry.key, Status.DONE)
                 if entry.size is None:
                     entry = await _present(source, entry)
-                return Outcome(entry.key, Status.DONE, entry.size or 0, await move(source, destination, entry))
+                verified = await move(source, destination, entry)
+                if destination.running.check_new:
+                    verified = await compare(source, destination, entry)
+                return Outcome(entry.key, Status.DONE, entry.size or 0, verified)
             except Exception as error:
                 failure = None
                 try:
@@ -103,6 +123,16 @@ async def copy_one(source: Storage, destination: Storage, entry: Entry, failure:
                 except Exception as second:
                     return Outcome(entry.key, Status.FAILED, error=describe(second))
                 attempt += 1
+
+
+async def _make(destination: Storage, entry: Entry) -> None:
+    """Make a link or a directory."""
+    if entry.kind is Kind.LINK:
+        await destination.put_link(entry)
+    elif entry.kind is Kind.DIRECTORY:
+        await destination.put_directory(entry.key)
+    else:
+        raise UnsafeName("it is no file, link or directory")
 
 
 async def _judge(source: Storage, entry: Entry, error: Exception) -> tuple[Verdict, Outcome | None]:

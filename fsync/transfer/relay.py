@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Iterator
 
-from fsync.errors import ShortRead, SourceChanged, printable
+from fsync.errors import ShortRead, SourceChanged, VerifyError, printable
 from fsync.pacing import describe
 from fsync.storage.base import Entry, Storage, Upload
 
@@ -14,6 +15,8 @@ _log = logging.getLogger("fsync")
 
 #: objects up to this size are read and written in one request each
 SMALL = 8 << 20
+#: bytes read at once to compare
+_CHUNK = 4 << 20
 #: parts of one object under way at once
 _PARTS = 8
 
@@ -28,13 +31,16 @@ async def move(source: Storage, destination: Storage, entry: Entry) -> str:
         return await destination.server_copy(source, entry)
     if entry.size <= SMALL:
         async with destination.running.buffers.claim(entry.size):
-            return await destination.put(entry, await source.read(entry))
+            data = await source.read(entry)
+            await destination.running.pass_on(len(data))
+            return await destination.put(entry, data)
     return await _move_parts(source, destination, entry)
 
 
 async def _move_parts(source: Storage, destination: Storage, entry: Entry) -> str:
-    if source.ranged and not entry.metadata and (present := await source.entry(entry.key)) is not None:
-        entry.metadata = present.metadata
+    if source.ranged and (present := await source.entry(entry.key)) is not None:
+        # every part must be of this one version
+        entry.metadata, entry.identity = present.metadata, present.identity
     upload = await destination.begin(entry)
     try:
         if upload.parallel and source.ranged:
@@ -67,6 +73,7 @@ async def _parts_at_once(source: Storage, destination: Storage, entry: Entry, up
     async def carry(number: int, offset: int, length: int) -> None:
         async with running.buffers.claim(length):
             data = await running.retried(lambda: source.part(entry, offset, length))
+            await running.pass_on(length)
             await running.retried(lambda: upload.write(number, data))
 
     async def beside() -> None:
@@ -96,6 +103,7 @@ async def _parts_in_order(source: Storage, destination: Storage, entry: Entry, u
     length = 0
     async with destination.running.buffers.claim(upload.part_size):
         async for data in source.parts(entry, upload.part_size):
+            await destination.running.pass_on(len(data))
             await upload.write(number, data)
             number += 1
             length += len(data)
@@ -110,3 +118,21 @@ def _ranges(entry: Entry, part_size: int) -> Iterator[tuple[int, int]]:
     assert entry.size is not None
     for offset in range(0, entry.size, part_size):
         yield offset, min(part_size, entry.size - offset)
+
+
+async def compare(source: Storage, destination: Storage, entry: Entry) -> str:
+    """Read a copied object back and compare it with its source; raises VerifyError where they differ."""
+    written = await destination.entry(entry.key)
+    if written is None or written.size != entry.size:
+        raise VerifyError("what was written has another length than its source")
+    digests = [await _digest(end, one) for end, one in ((source, entry), (destination, written))]
+    if digests[0] != digests[1]:
+        raise VerifyError("what was written is not what its source holds")
+    return "read"
+
+
+async def _digest(storage: Storage, entry: Entry) -> bytes:
+    digest = hashlib.blake2b()
+    async for data in storage.parts(entry, _CHUNK):
+        digest.update(data)
+    return digest.digest()

@@ -17,17 +17,19 @@ _CHUNK = 1 << 20
 
 
 async def settle_batch(
-    source: Storage, destination: Storage, batch: pa.RecordBatch, *, read_both: bool, otherwise: Reason
+    source: Storage, destination: Storage, batch: pa.RecordBatch, comparison: Comparison
 ) -> pa.RecordBatch:
     """Return the suspects of a PLAN batch with their verdict, in the same order.
 
-    An entry is the same if the source's bytes hash to what the destination's listing says; with ``read_both``
-    (``--checksum``) both are read where the listing says nothing. Without it a source whose reading costs as much as
-    copying is not read: its suspects are copied, for ``otherwise``.
+    An entry is the same if the source's bytes hash to what the destination's listing says; under ``--checksum`` both
+    are read where the listing says nothing. Else a source whose reading costs as much as copying is not read: its
+    suspects are copied.
     """
+    read_both = comparison.checksum
     pairs = zip(entries_of(batch), entries_of(batch, "dst_"), strict=True)
     same = await asyncio.gather(*(_same(source, destination, mine, theirs, read_both) for mine, theirs in pairs))
-    return settled(batch, pa.array(same, pa.bool_()), otherwise)
+    otherwise = Reason.DIGEST if read_both else Reason.MTIME
+    return settled(batch, pa.array(same, pa.bool_()), otherwise, comparison)
 
 
 async def _same(source: Storage, destination: Storage, mine: Entry, theirs: Entry, read_both: bool) -> bool:

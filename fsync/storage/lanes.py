@@ -1,0 +1,64 @@
+"""Who copies local files: the one thread of the local disk, and a helper process once there is much to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+from fsync.storage.base import Entry
+from fsync.storage.copier import Copier
+from fsync.storage.local_copy import Row, Tree, copy_files
+from fsync.storage.running import Running
+
+#: files after which a helper process is worth its start
+_MANY = 1024
+
+
+class Lanes:
+    """The copying between one pair of local trees; a batch goes to whoever is free.
+
+    ``setup`` holds base and prefix of the source, then of the destination.
+    """
+
+    def __init__(
+        self, source: Tree, destination: Tree, setup: tuple[bytes, bytes, bytes, bytes], running: Running
+    ) -> None:
+        self._source, self._destination, self._setup, self._running = source, destination, setup, running
+        self._free: asyncio.Queue[Copier | None] = asyncio.Queue()
+        self._free.put_nowait(None)
+        self._helpers: list[Copier] = []
+        self._rows = 0
+
+    async def copy(self, entries: Sequence[Entry]) -> list[str | Exception]:
+        """Copy a batch by whoever is free; give for each entry what verified it, or the error of its only attempt."""
+        rows = [(entry.key, entry.size or 0, entry.mtime or 0) for entry in entries]
+        running = self._running
+        self._rows += len(rows)
+        if self._rows > _MANY and len(self._helpers) < running.processes and self._free.empty():
+            self._start()
+        lane = await self._free.get()
+        try:
+            if lane is not None:
+                errors = await running.in_pool(lane.copy, rows)
+            else:
+                errors = await running.on_disk(self._copy_here, rows)
+        finally:
+            self._free.put_nowait(lane)
+        return ["size" if error is None else error for error in errors]
+
+    def _copy_here(self, rows: Sequence[Row]) -> list[Exception | None]:
+        running = self._running
+        return copy_files(self._source, self._destination, running.run_id, running.mask, rows, running.stop.is_set)
+
+    def _start(self) -> None:
+        umask = os.umask(0)
+        os.umask(umask)
+        helper = Copier((*self._setup, self._running.run_id, umask, self._running.mask))
+        self._helpers.append(helper)
+        self._free.put_nowait(helper)
+
+    async def close(self) -> None:
+        """End the helpers."""
+        for helper in self._helpers:
+            await self._running.in_pool(helper.close)
