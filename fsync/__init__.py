@@ -21,9 +21,11 @@ __all__ = [
     "SyncError",
     "SyncResult",
     "UsageError",
+    "async_check",
     "async_ls",
     "async_plan",
     "async_sync",
+    "check",
     "ls",
     "plan",
     "resolve",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from fsync.api import async_ls, async_plan, async_sync, ls, plan, resolve, sync
+    from fsync.api import async_check, async_ls, async_plan, async_sync, check, ls, plan, resolve, sync
     from fsync.errors import (
         AccessDenied,
         AddressError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fsync.address import parse
@@ -78,6 +79,31 @@ async def async_sync(
         except FsyncError as error:
             return _ended(error, raise_on_error)
         return _judged(result, raise_on_error)
+
+
+def check(
+    src: Any,
+    dst: Any,
+    *,
+    storage_options: StorageOptions = None,
+    src_storage_options: StorageOptions = None,
+    dst_storage_options: StorageOptions = None,
+    progress: Progress = False,
+    **options: Any,
+) -> SyncResult:
+    """Compare two trees and touch nothing.
+
+    In the result ``copied`` counts what is missing at DST, ``updated`` what is different, ``deleted`` what only DST
+    has; ``exit_code`` is 0 if nothing is, else 5, and ``table()`` has a row for each. Raises UsageError, ListingError.
+    """
+    call = Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="check")
+    with _listening(progress) as listener:
+        return run(call.check(listener, keep_rows=True), alone=call.alone)
+
+
+async def async_check(src: Any, dst: Any, **arguments: Any) -> SyncResult:
+    """Return what :func:`check` returns, awaited."""
+    return await asyncio.to_thread(lambda: check(src, dst, **arguments))
 
 
 def plan(
@@ -155,8 +181,16 @@ class Call:
 
         async with opened(self.src, self.dst, self.options, listener, keep_rows=keep_rows) as ends:
             if self.options.dry:
-                return await _dry(ends)
+                return await _told(ends, pipeline.plan(ends), found_code=5 if self.options.exit_code else 0)
             return await pipeline.sync(ends)
+
+    async def check(self, listener: Listener | None, *, keep_rows: bool) -> SyncResult:
+        """Compare only."""
+        from fsync import pipeline
+
+        options = replace(self.options, dry=True)
+        async with opened(self.src, self.dst, options, listener, keep_rows=keep_rows, check=True) as ends:
+            return await _told(ends, pipeline.check(ends), found_code=5)
 
     async def plan(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield the plan."""
@@ -167,19 +201,19 @@ class Call:
                 yield batch
 
 
-async def _dry(ends: Ends) -> SyncResult:
-    from fsync import pipeline
+async def _told(ends: Ends, batches: AsyncIterator[pa.RecordBatch], *, found_code: int) -> SyncResult:
+    """Take a plan that is not carried out into the report; ``found_code`` is the exit code if it has rows."""
     from fsync.executor import keep_plan
 
     found = 0
     try:
-        async for batch in pipeline.plan(ends):
+        async for batch in batches:
             found += batch.num_rows
             keep_plan(batch, ends.report)
     except FsyncError as error:
         error.result = ends.report.result(complete=False, exit_code=error.exit_code)
         raise
-    return ends.report.result(complete=True, exit_code=5 if found and ends.options.exit_code else 0)
+    return ends.report.result(complete=True, exit_code=found_code if found else 0)
 
 
 async def list_pages(

@@ -73,6 +73,11 @@ class Extras:
         """The entries that may go, after :meth:`judge`, as PLAN rows."""
         return self._doomed
 
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """Yield all extras as PLAN batches, whatever may become of them."""
+        for batch in self._rows:
+            yield _deletions(batch)
+
     def judge(self, planned: Spool) -> None:
         """Decide which extras may go: those that neither the source protects nor this run writes.
 

@@ -36,7 +36,8 @@ class Ends:
     """Both ends of one run and what its steps hand to each other.
 
     ``sorted_sides`` names the sides (``source``, ``destination``) whose listings go through the external sort;
-    ``source_names`` holds, in prefix mode, the top-level names of the source.
+    ``wants_extras`` says that destination entries without a source are kept until the end; ``source_names`` holds, in
+    prefix mode, the top-level names of the source.
     """
 
     source: Storage
@@ -48,6 +49,7 @@ class Ends:
     comparison: Comparison
     source_missing: bool = False
     destination_missing: bool = False
+    wants_extras: bool = False
     extras: Extras = field(init=False)
     planned: Planned = field(init=False)
     #: with ``--dirs``: the source's directories, whose times are set when everything in them is done
@@ -126,7 +128,13 @@ def parse_pair(
 
 @asynccontextmanager
 async def opened(
-    src: Address, dst: Address, options: Options, listener: Listener | None, *, keep_rows: bool = False
+    src: Address,
+    dst: Address,
+    options: Options,
+    listener: Listener | None,
+    *,
+    keep_rows: bool = False,
+    check: bool = False,
 ) -> AsyncIterator[Ends]:
     """Open both ends, settle their spelling, refuse what overlaps, and close them at the end.
 
@@ -165,6 +173,7 @@ async def opened(
             source, destination, backup, options, rules, report, comparison,
             source_missing=found is Presence.NOTHING and source.address.is_directory,
             destination_missing=there is Presence.NOTHING,
+            wants_extras=options.delete_dst or check,
         )  # fmt: skip
         if keep_rows:
             report.rows = Spool(RESULT_WORDS, directory=options.spill_dir)

@@ -258,11 +258,11 @@ class Options:
 
     # which entries
     rules: tuple[Rule, ...] = _row(
-        (), rules, "", "include and exclude patterns in order of precedence", group="selection", verbs="sync ls"
+        (), rules, "", "include and exclude patterns in order of precedence", group="selection", verbs="sync check ls"
     )
     match_full_path: bool = _row(
         False, flag, "--match-full-path", "match patterns against the whole key, once",
-        group="selection", verbs="sync ls",
+        group="selection", verbs="sync check ls",
     )  # fmt: skip
     existing: bool = _row(
         False, flag, "--existing --ignore-non-existing", "create nothing that the destination does not have",
@@ -273,7 +273,7 @@ class Options:
     )
     limit: int = _row(
         -1, whole(-1), "--limit", "consider at most N source entries (-1: all)",
-        group="selection", verbs="sync ls", metavar="N",
+        group="selection", verbs="sync check ls", metavar="N",
     )  # fmt: skip
     # when is an entry the same
     update: bool = _row(
@@ -283,26 +283,36 @@ class Options:
     force_update: bool = _row(
         False, flag, "--force-update -f", "copy every selected entry, the same or not", group="comparison"
     )
-    size_only: bool = _row(False, flag, "--size-only", "compare sizes alone", group="comparison")
+    size_only: bool = _row(False, flag, "--size-only", "compare sizes alone", group="comparison", verbs="sync check")
     checksum: bool = _row(
         False, flag, "--checksum", "compare digests: from the listings where both have the same kind, else by reading",
-        group="comparison",
+        group="comparison", verbs="sync check",
     )  # fmt: skip
     exact: bool = _row(
-        False, flag, "--exact", "SRC is exactly one object, not everything that begins so", group="selection"
+        False,
+        flag,
+        "--exact",
+        "SRC is exactly one object, not everything that begins so",
+        group="selection",
+        verbs="sync check",
     )
     # what is done
     dry: bool = _row(False, flag, "--dry --dry-run -n", "show what would be done and touch nothing", group="action")
     dirs: bool = _row(
-        False, flag, "--dirs", "directories are entries too: empty ones, their times, markers on object stores",
-        group="action",
+        False, flag, "--dirs", "directories are entries too: empty ones, times, markers on object stores",
+        group="action", verbs="sync check",
     )  # fmt: skip
     perms: bool = _row(
-        False, flag, "--perms", "keep mode, owner and group (by name) between file systems", group="action"
+        False,
+        flag,
+        "--perms",
+        "keep mode, owner and group (by name) between file systems",
+        group="action",
+        verbs="sync check",
     )
     links: bool = _row(
         False, flag, "--links -l", "copy links as links, their text unchanged, instead of what they lead to",
-        group="action",
+        group="action", verbs="sync check",
     )  # fmt: skip
     check_new: bool = _row(False, flag, "--check-new", "read every copied file back and compare it", group="action")
     exit_code: bool = _row(
@@ -320,7 +330,7 @@ class Options:
     allow_empty_source: bool = _row(
         False, flag, "--allow-empty-source",
         "accept a source that is missing, and deletions where nothing is left of it",
-        group="action",
+        group="action", verbs="sync check",
     )  # fmt: skip
     delete_prefix: bool = _row(
         False, flag, "--delete-prefix", "in prefix mode: delete also top-level names that the source does not have",
@@ -341,7 +351,7 @@ class Options:
         "--threads -p --thread",
         "requests and copies in flight",
         group="running",
-        verbs="sync ls",
+        verbs="sync check ls",
         metavar="N",
     )
     processes: int = _row(
@@ -350,38 +360,43 @@ class Options:
     )  # fmt: skip
     memory: int = _row(
         256 << 20, memory_size, "--memory", "bytes that buffers may take together",
-        group="running", verbs="sync ls", metavar="SIZE",
+        group="running", verbs="sync check ls", metavar="SIZE",
     )  # fmt: skip
     spill_dir: str | None = _row(
         None, text, "--spill-dir", "where listings that do not fit into memory are put (default: $TMPDIR)",
-        group="running", verbs="sync ls", metavar="DIR",
+        group="running", verbs="sync check ls", metavar="DIR",
     )  # fmt: skip
     timeout: float = _row(
         60.0, seconds, "--timeout", "seconds without an answer after which a request has failed",
-        group="running", verbs="sync ls", metavar="SECONDS",
+        group="running", verbs="sync check ls", metavar="SECONDS",
     )  # fmt: skip
     retries: int = _row(
         4, whole(0), "--retries", "further attempts at what may succeed when tried again",
-        group="running", verbs="sync ls", metavar="N",
+        group="running", verbs="sync check ls", metavar="N",
     )  # fmt: skip
     # addresses
     src_option: dict[str, Any] = _row(
         {}, key_values, "--src-option", "storage option of the source: KEY=VALUE (dots nest) or @FILE.json",
-        group="addresses", verbs="sync ls", metavar="K=V", repeats=True,
+        group="addresses", verbs="sync check ls", metavar="K=V", repeats=True,
     )  # fmt: skip
     dst_option: dict[str, Any] = _row(
         {}, key_values, "--dst-option", "storage option of the destination: KEY=VALUE (dots nest) or @FILE.json",
-        group="addresses", metavar="K=V", repeats=True,
+        group="addresses", verbs="sync check", metavar="K=V", repeats=True,
     )  # fmt: skip
     # what people see
     report: str | None = _row(
         None, table_file, "--report", "write one row an action (ls: an entry) to FILE.jsonl, FILE.csv or FILE.parquet",
-        group="output", verbs="sync ls", metavar="FILE",
+        group="output", verbs="sync check ls", metavar="FILE",
     )  # fmt: skip
-    json: bool = _row(False, flag, "--json", "one JSON event a line on stdout", group="output", verbs="sync ls")
-    quiet: bool = _row(False, flag, "--quiet -q", "only warnings and errors", group="output", verbs="sync ls")
+    json: bool = _row(False, flag, "--json", "one JSON event a line on stdout", group="output", verbs="sync check ls")
+    quiet: bool = _row(False, flag, "--quiet -q", "only warnings and errors", group="output", verbs="sync check ls")
     verbose: bool = _row(
-        False, flag, "--verbose --debug -v", "every action, and what the storages do", group="output", verbs="sync ls"
+        False,
+        flag,
+        "--verbose --debug -v",
+        "every action, and what the storages do",
+        group="output",
+        verbs="sync check ls",
     )
 
     def __post_init__(self) -> None:

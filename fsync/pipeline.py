@@ -70,6 +70,15 @@ async def plan(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
             yield batch
 
 
+async def check(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
+    """Yield every difference as PLAN batches: what is missing or different in key order, then what is extra."""
+    async for batch in planned(ends):
+        yield batch
+    for batch in ends.extras.rows():
+        ends.report.plan(batch)
+        yield batch
+
+
 async def planned(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
     """Yield the copies to be made as PLAN batches; extras are set aside in ``ends.extras``.
 

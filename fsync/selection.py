@@ -157,7 +157,7 @@ class Selection:
             )
             extras = extras.filter(within)
         self._ends.report.counts["extra"] += extras.num_rows
-        if self._ends.options.delete_dst:
+        if self._ends.wants_extras:
             self._ends.extras.add(extras)
 
     async def note(self, decisions: Decisions) -> pa.RecordBatch:

@@ -99,18 +99,19 @@ class Storage:
     """One opened end of a run: a private fsspec filesystem and the root of an address."""
 
     family: ClassVar[str] = "generic"
+    #: what the family promises; one opened storage may turn out to promise more or less
+    traits = Traits(
+        family="generic",
+        file_like=True,
+        key_order=KeyOrder.BYTES,
+        mtime=MtimeKind.NONE,
+        mtime_tick=1_000_000_000,
+    )
 
     def __init__(self, address: Address, running: Running) -> None:
         self.address = address
         self.running = running
         self.fs: Any = None
-        self.traits = Traits(
-            family=self.family,
-            file_like=True,
-            key_order=KeyOrder.BYTES,
-            mtime=MtimeKind.NONE,
-            mtime_tick=1_000_000_000,
-        )
 
     # opening ---------------------------------------------------------------------------------------------------
 

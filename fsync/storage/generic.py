@@ -19,12 +19,17 @@ class GenericStorage(Storage):
 
     def __init__(self, address: Address, running: Running) -> None:
         super().__init__(address, running)
-        objects = address.family in _OBJECTS
-        self.traits = Traits(
-            family=address.family if objects else address.protocol,
-            file_like=not objects,
-            key_order=KeyOrder.BYTES,
-            mtime=MtimeKind.UPLOAD,
-            mtime_tick=1_000_000_000,
-            final_put=objects,
-        )
+        self.traits = generic_traits(address.family if address.family in _OBJECTS else address.protocol)
+
+
+def generic_traits(family: str) -> Traits:
+    """Return what plain fsspec calls promise for a family or protocol."""
+    objects = family in _OBJECTS
+    return Traits(
+        family=family,
+        file_like=not objects,
+        key_order=KeyOrder.BYTES,
+        mtime=MtimeKind.UPLOAD,
+        mtime_tick=1_000_000_000,
+        final_put=objects,
+    )

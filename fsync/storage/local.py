@@ -38,23 +38,23 @@ class LocalStorage(Storage):
     """A local tree; the address's own path may hold links, what lies below it is never written through one."""
 
     family = "local"
+    traits = Traits(
+        family="local",
+        file_like=True,
+        key_order=KeyOrder.BYTES,
+        mtime=MtimeKind.SETTABLE,
+        mtime_tick=1,
+        clock_error=_KERNEL_TICK,
+        rename=Rename.ATOMIC,
+        final_put=True,
+        links=True,
+        permissions=True,
+    )
     ranged = True
     near = True
 
     def __init__(self, address: Address, running: Running) -> None:
         super().__init__(address, running)
-        self.traits = Traits(
-            family=self.family,
-            file_like=True,
-            key_order=KeyOrder.BYTES,
-            mtime=MtimeKind.SETTABLE,
-            mtime_tick=1,
-            clock_error=_KERNEL_TICK,
-            rename=Rename.ATOMIC,
-            final_put=True,
-            links=True,
-            permissions=True,
-        )
         self._root = os.fsencode(address.root)
         head, slash, self._prefix = self._root.rpartition(b"/")
         self._base = head + slash

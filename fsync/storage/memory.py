@@ -21,17 +21,17 @@ class MemoryStorage(Storage):
     """What begins with a root in fsspec's shared store; objects appear whole, times are those of writing."""
 
     family = "memory"
+    traits = Traits(
+        family="memory",
+        file_like=True,
+        key_order=KeyOrder.BYTES,
+        mtime=MtimeKind.UPLOAD,
+        mtime_tick=1_000,
+        final_put=True,
+    )
 
     def __init__(self, address: Address, running: Running) -> None:
         super().__init__(address, running)
-        self.traits = Traits(
-            family=self.family,
-            file_like=True,
-            key_order=KeyOrder.BYTES,
-            mtime=MtimeKind.UPLOAD,
-            mtime_tick=1_000,
-            final_put=True,
-        )
 
     async def probe(self) -> Presence:
         """Tell what stands at the root."""

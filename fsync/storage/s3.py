@@ -43,6 +43,16 @@ class S3Storage(Storage):
     """A bucket, or what begins with a prefix in it."""
 
     family = "s3"
+    traits = Traits(
+        family="s3",
+        file_like=False,
+        key_order=KeyOrder.CHECKED,
+        mtime=MtimeKind.UPLOAD,
+        mtime_tick=1_000_000_000,
+        final_put=True,
+        server_side_copy=True,
+        digest="md5",
+    )
     ranged = True
 
     def __init__(self, address: Address, running: Running) -> None:
@@ -51,16 +61,6 @@ class S3Storage(Storage):
         self._prefix = address.root[len(self._bucket) + 1 :]
         self._skew = ClockSkew()
         self._server = ""
-        self.traits = Traits(
-            family=self.family,
-            file_like=False,
-            key_order=KeyOrder.CHECKED,
-            mtime=MtimeKind.UPLOAD,
-            mtime_tick=1_000_000_000,
-            final_put=True,
-            server_side_copy=True,
-            digest="md5",
-        )
 
     # opening ---------------------------------------------------------------------------------------------------
 
