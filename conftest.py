@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from tests.servers.dialect_proxy import DialectServer
     from tests.servers.s3 import S3Server
 
 #: variables of SDKs and of fsync that would make a test depend on who runs it
@@ -65,6 +66,24 @@ def moto_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     from tests.servers import moto
 
     with moto.serve(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oss(moto_s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DialectServer]:
+    """Alibaba OSS's dialect in front of the moto server."""
+    from tests.servers import dialect_proxy
+
+    with dialect_proxy.serve("oss", moto_s3, tmp_path_factory.mktemp("oss")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cos(moto_s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DialectServer]:
+    """Tencent COS's dialect in front of the moto server; clients need ``http_proxy`` to be its endpoint."""
+    from tests.servers import dialect_proxy
+
+    with dialect_proxy.serve("cos", moto_s3, tmp_path_factory.mktemp("cos")) as server:
         yield server
 
 

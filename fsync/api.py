@@ -154,7 +154,7 @@ async def async_ls(address: Any, **arguments: Any) -> pa.Table:
 
 
 class Call:
-    """One checked call of :func:`sync` or :func:`plan`."""
+    """One checked call of :func:`sync`, :func:`check` or :func:`plan`; ``from_cli`` for the command line's own."""
 
     def __init__(
         self,
@@ -166,8 +166,9 @@ class Call:
         options: Mapping[str, Any],
         *,
         verb: str,
+        from_cli: bool = False,
     ) -> None:
-        self.options = options_from(options, verb=verb)
+        self.options = options_from(options, verb=verb, from_cli=from_cli)
         src_options, dst_options = _shared(src, dst, both, of_src, of_dst)
         self.src, self.dst = parse_pair(src, dst, self.options, src_options, dst_options)
         backup = self.options.backup_dir

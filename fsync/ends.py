@@ -36,8 +36,7 @@ class Ends:
     """Both ends of one run and what its steps hand to each other.
 
     ``sorted_sides`` names the sides (``source``, ``destination``) whose listings go through the external sort;
-    ``wants_extras`` says that destination entries without a source are kept until the end; ``source_names`` holds, in
-    prefix mode, the top-level names of the source.
+    ``check`` says that the run compares only; ``source_names`` holds the source's top-level names in prefix mode.
     """
 
     source: Storage
@@ -49,7 +48,7 @@ class Ends:
     comparison: Comparison
     source_missing: bool = False
     destination_missing: bool = False
-    wants_extras: bool = False
+    check: bool = False
     extras: Extras = field(init=False)
     planned: Planned = field(init=False)
     #: with ``--dirs``: the source's directories, whose times are set when everything in them is done
@@ -76,6 +75,11 @@ class Ends:
     def side(self, name: str) -> Storage:
         """Return the storage of ``source`` or ``destination``."""
         return self.source if name == "source" else self.destination
+
+    @property
+    def wants_extras(self) -> bool:
+        """Tell whether destination entries without a source are kept until the end."""
+        return self.options.delete_dst or self.check
 
     @property
     def may_restart(self) -> bool:
@@ -173,15 +177,16 @@ async def opened(
             source, destination, backup, options, rules, report, comparison,
             source_missing=found is Presence.NOTHING and source.address.is_directory,
             destination_missing=there is Presence.NOTHING,
-            wants_extras=options.delete_dst or check,
+            check=check,
         )  # fmt: skip
         if keep_rows:
             report.rows = Spool(RESULT_WORDS, directory=options.spill_dir)
         if options.report is not None:
             report.file = TableFile(options.report, RESULT_WORDS)
         report.emit(
-            "start", source=source.address.given, destination=destination.address.given, rule=comparison.words()
-        )
+            "start", source=source.address.given, destination=destination.address.given, rule=comparison.words(),
+            verb="check" if check else "sync", server_side=destination.same_store(source),
+        )  # fmt: skip
         if comparison.times is Times.NONE and not (options.size_only or options.checksum or options.force_update):
             report.notice("entries are compared by size alone: one of the storages tells no modification times")
         _tell_what_is_not_kept(ends)
@@ -248,6 +253,19 @@ def _tell_what_is_not_kept(ends: Ends) -> None:
             break
     if options.links and ends.source.traits.links and not ends.destination.traits.links:
         report.notice(f"--links: {ends.destination.address.given} holds no links, so links are left out")
+
+
+def tell_what_was_not_kept(ends: Ends) -> None:
+    """Count at the end of a run what the destination could not keep."""
+    options, report = ends.options, ends.report
+    copied = report.counts["copied"] + report.counts["updated"]
+    if options.perms and copied and not ends.comparison.perms:
+        report.notice(f"--perms: {copied} entries were copied without mode, owner and group")
+    if report.counts["owners_left"]:
+        report.notice(
+            f"--perms: {report.counts['owners_left']} entries have another owner or group at the destination, because "
+            "it does not know the name or this user may not set it"
+        )
 
 
 def _running(options: Options) -> Running:

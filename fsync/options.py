@@ -213,7 +213,8 @@ class Option:
     """One row of the table.
 
     ``flags`` are the command line's spellings, the first is the one shown; ``verbs`` the commands that have it;
-    ``metavar`` None marks a switch. ``repeats`` options may be given more than once on the command line.
+    ``metavar`` None marks a switch. ``repeats`` options may be given more than once on the command line;
+    ``cli_only`` ones say what the command line shows, and mean nothing to a function that shows nothing.
     """
 
     name: str
@@ -225,6 +226,7 @@ class Option:
     verbs: tuple[str, ...]
     metavar: str | None
     repeats: bool
+    cli_only: bool
 
 
 def _row(
@@ -237,6 +239,7 @@ def _row(
     verbs: str = "sync",
     metavar: str | None = None,
     repeats: bool = False,
+    cli_only: bool = False,
 ) -> Any:
     meta = {
         "parse": parse,
@@ -246,6 +249,7 @@ def _row(
         "verbs": tuple(verbs.split()),
         "metavar": metavar,
         "repeats": repeats,
+        "cli_only": cli_only,
     }
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=meta)
@@ -388,16 +392,17 @@ class Options:
         None, table_file, "--report", "write one row an action (ls: an entry) to FILE.jsonl, FILE.csv or FILE.parquet",
         group="output", verbs="sync check ls", metavar="FILE",
     )  # fmt: skip
-    json: bool = _row(False, flag, "--json", "one JSON event a line on stdout", group="output", verbs="sync check ls")
-    quiet: bool = _row(False, flag, "--quiet -q", "only warnings and errors", group="output", verbs="sync check ls")
-    verbose: bool = _row(
-        False,
-        flag,
-        "--verbose --debug -v",
-        "every action, and what the storages do",
-        group="output",
-        verbs="sync check ls",
+    json: bool = _row(
+        False, flag, "--json", "one JSON object a line on stdout",
+        group="output", verbs="sync check ls storages", cli_only=True,
+    )  # fmt: skip
+    quiet: bool = _row(
+        False, flag, "--quiet -q", "only warnings and errors", group="output", verbs="sync check ls", cli_only=True
     )
+    verbose: bool = _row(
+        False, flag, "--verbose --debug -v", "every action, and what the storages do",
+        group="output", verbs="sync check ls", cli_only=True,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         rules_of_comparison = [name for name in ("size_only", "checksum", "force_update") if getattr(self, name)]
@@ -419,18 +424,23 @@ TABLE: tuple[Option, ...] = tuple(
 BY_NAME: dict[str, Option] = {row.name: row for row in TABLE}
 
 
-def option_names(verb: str) -> list[str]:
-    """Return the names that ``verb`` takes from Python, rules as ``include`` and ``exclude`` too."""
-    return ["include", "exclude", *(row.name for row in TABLE if verb in row.verbs)]
+def option_names(verb: str, *, from_cli: bool = False) -> list[str]:
+    """Return the names that ``verb`` takes from Python, rules as ``include`` and ``exclude`` too.
+
+    ``from_cli`` adds those that only the command line has.
+    """
+    rows = [row.name for row in TABLE if verb in row.verbs and (from_cli or not row.cli_only)]
+    return ["include", "exclude", *rows]
 
 
-def options_from(given: Mapping[str, Any], *, verb: str) -> Options:
+def options_from(given: Mapping[str, Any], *, verb: str, from_cli: bool = False) -> Options:
     """Check the options of one call and return them.
 
     ``given`` maps names (underscores) to values; ``include`` and ``exclude`` (a pattern or several) count in the
-    order in which they appear, before any ``rules``. Raises :class:`OptionError` naming the first bad one.
+    order in which they appear, before any ``rules``. ``from_cli`` accepts what only the command line has. Raises
+    :class:`OptionError` naming the first bad one.
     """
-    known = option_names(verb)
+    known = option_names(verb, from_cli=from_cli)
     patterns: list[Rule] = []
     checked: dict[str, Any] = {}
     for name, value in given.items():
@@ -467,6 +477,8 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _unknown(name: str, known: list[str], verb: str) -> str:
+    if name in BY_NAME and BY_NAME[name].cli_only:
+        return f"{name} is for the command line: from Python, progress= gives the events and the logger fsync the rest"
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {spelling(close[0])}?" if close else f"; fsync {verb} --help lists the options"
     return f"{spelling(name)} is no option of fsync {verb}{hint}"

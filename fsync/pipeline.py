@@ -12,7 +12,7 @@ import pyarrow as pa
 from fsync.clash import resolve_clashes
 from fsync.deletion import check_limits, release, strange_name
 from fsync.diff import decide, split_late, windows
-from fsync.ends import Ends
+from fsync.ends import Ends, tell_what_was_not_kept
 from fsync.errors import FsyncError, OrderError, TypeClash
 from fsync.executor import Executor
 from fsync.report import SyncResult
@@ -49,6 +49,7 @@ async def sync(ends: Ends) -> SyncResult:
                 "at the destination that the source does not have were left alone"
             )
         await _set_directory_times(ends)
+        tell_what_was_not_kept(ends)
     except BaseException as error:
         await executor.cancel()
         if isinstance(error, FsyncError):

@@ -215,14 +215,18 @@ class Report:
             self.counts[DONE[Action(action).name]] += count
         if self.listening:
             words = in_words(rows)
-            columns = (words.column(name).to_pylist() for name in ("key", "action", "reason", "size", "dst_size"))
-            for key, action, reason, size, dst_size in zip(*columns, strict=True):
+            names = ("key", "action", "reason", "kind", "size", "dst_kind", "dst_size")
+            columns = (words.column(name).to_pylist() for name in names)
+            for key, action, reason, kind, size, dst_kind, dst_size in zip(*columns, strict=True):
+                gone = action == "delete"
                 self.emit(
                     "plan",
                     **key_fields(key),
                     action=action,
                     reason=reason,
-                    bytes=dst_size if action == "delete" else size,
+                    bytes=dst_size if gone else size,
+                    kind=dst_kind if gone else kind,
+                    dst_bytes=dst_size,
                 )
 
     def restart(self) -> None:

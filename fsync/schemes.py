@@ -29,6 +29,21 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "http": ("fsspec.implementations.http",),
 }
 
+#: the distribution that must be installed for a family; local and memory need none
+DISTRIBUTIONS: Mapping[str, str] = {
+    "s3": "s3fs",
+    "oss": "ossfs",
+    "cos": "cosfs",
+    "gcs": "gcsfs",
+    "azure": "adlfs",
+    "sftp": "sshfs",
+    "webdav": "webdav4",
+    "hdfs": "pyarrow",
+    "ftp": "fsspec",
+    "smb": "smbprotocol",
+    "http": "aiohttp",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:

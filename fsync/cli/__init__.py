@@ -1,4 +1,4 @@
-"""The command line: ``fsync sync``, ``fsync ls``."""
+"""The command line: ``fsync sync``, ``fsync check``, ``fsync ls``, ``fsync storages``."""
 
 from __future__ import annotations
 
@@ -58,6 +58,10 @@ def _carry_out(command: Command | str, arguments: Sequence[str]) -> int:
         from fsync.cli.entries import ls_command
 
         code = ls_command(command, hider(arguments))
+    elif command.verb == "storages":
+        from fsync.cli.storages import storages_command
+
+        code = storages_command(command)
     else:
         from fsync.cli.syncing import sync_command
 

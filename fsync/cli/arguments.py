@@ -51,6 +51,20 @@ VERBS: dict[str, Verb] = {
             "130, 143": "interrupted by SIGINT, SIGTERM",
         },
     ),
+    "check": Verb(
+        ("SRC", "DST"),
+        "compare only: what is missing, extra or different",
+        "Print one line a difference: missing (at DST), extra (at DST only) or differs, with the reason; sizes are "
+        "SRC's -> DST's. An entry is the same by the rule that a sync would go by. Nothing is touched.",
+        "fsync check ./data/ s3://bucket/data/",
+        {
+            "0": "equal",
+            "2": "wrong usage, option or address",
+            "3": "a listing failed, or an end is missing or refuses access",
+            "5": "differences were found",
+            "130, 143": "interrupted by SIGINT, SIGTERM",
+        },
+    ),
     "ls": Verb(
         ("ADDRESS",),
         "list what an address holds, through the same rules",
@@ -63,6 +77,14 @@ VERBS: dict[str, Verb] = {
             "3": "the listing failed, or the address is missing or refuses access",
             "130, 143": "interrupted by SIGINT, SIGTERM",
         },
+    ),
+    "storages": Verb(
+        (),
+        "tell which storages there are, what each keeps and what it needs",
+        "Print one line a storage: the package that reaches it (its version, or the line that installs it), what it "
+        "keeps of an entry, and how a written object gets its name.",
+        "fsync storages",
+        {"0": "told", "2": "wrong usage or option"},
     ),
 }
 
@@ -200,6 +222,8 @@ def _take(options: dict[str, Any], flag: str, row: Option, value: str | None) ->
 
 def _count(verb: str, addresses: Sequence[str]) -> None:
     wanted = VERBS[verb].addresses
+    if addresses and not wanted:
+        raise UsageError(f"fsync {verb} takes no address, but {len(addresses)} were given")
     if len(addresses) < len(wanted):
         missing = wanted[len(addresses) :]
         lacking = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
@@ -217,12 +241,12 @@ def _count(verb: str, addresses: Sequence[str]) -> None:
 def general_help() -> str:
     """Return what ``fsync --help`` prints."""
     lines = [
-        "usage: fsync COMMAND [OPTIONS] ADDRESS...",
+        "usage: fsync COMMAND [OPTIONS] [ADDRESS...]",
         "",
         "Synchronise trees of files and objects between any two storages that fsspec reaches.",
         "",
         "commands:",
-        *(f"  {name:<6} {verb.summary}" for name, verb in VERBS.items()),
+        *(f"  {name:<9} {verb.summary}" for name, verb in VERBS.items()),
         "",
         "examples:",
         *(f"  {verb.example}" for verb in VERBS.values()),
@@ -239,7 +263,7 @@ def verb_help(verb: str) -> str:
     facts = VERBS[verb]
     parser = argparse.ArgumentParser(
         prog=f"fsync {verb}",
-        usage=f"fsync {verb} [OPTIONS] {' '.join(facts.addresses)}",
+        usage=" ".join(["fsync", verb, "[OPTIONS]", *facts.addresses]),
         description=facts.details,
         formatter_class=_formatter(),
         add_help=False,

@@ -9,7 +9,7 @@ from fsync.cli import output
 from fsync.cli.arguments import Command
 from fsync.cli.faults import Hide
 from fsync.cli.logs import logging_to
-from fsync.cli.syncing import complain
+from fsync.cli.output import complain
 from fsync.errors import printable
 from fsync.options import options_from
 
@@ -21,7 +21,7 @@ _SIZE_WIDTH = 12
 
 def ls_command(command: Command, hide: Hide) -> int:
     """Run ``fsync ls`` and return its exit code; raises FsyncError for what ended it early."""
-    options = options_from(command.options, verb="ls")
+    options = options_from(command.options, verb="ls", from_cli=True)
     from fsync.api import list_pages
     from fsync.loops import pumped
 

@@ -23,18 +23,25 @@ _ALWAYS_LAST = "it is --delete-dst, and deletions always come last"
 _SHOWN = "nothing is needed: progress is shown by itself, and --json gives it to programs"
 _WHOLE = "nothing is needed: trees are copied whole"
 _TIMES = "nothing is needed: modification times are kept where the storage can keep them"
+_ARCHIVE = "it is --dirs --links --perms; trees are copied whole and with their times anyway"
+_OWNER = "it is --perms, for mode, owner and group together"
 _FOLLOWED = "nothing is needed: links are followed"
 
 #: an option of another program -> whose it is, and what to do instead; every flag of ours named here exists
 ANSWERS: dict[str, tuple[str, str]] = {
-    "-a": ("rsync", f"{_WHOLE}, with times where the storage can keep them"),
-    "--archive": ("rsync", f"{_WHOLE}, with times where the storage can keep them"),
+    "-a": ("rsync", _ARCHIVE),
+    "--archive": ("rsync", _ARCHIVE),
     "-r": ("rsync", _WHOLE),
     "--recursive": ("rsync and aws", _WHOLE),
     "-t": ("rsync", _TIMES),
     "--times": ("rsync", _TIMES),
     "--exact-timestamps": ("aws", "nothing is needed: any difference of time counts where the storage keeps times"),
     "--modify-window": ("rsync and rclone", "nothing is needed: times are compared at the coarser of both precisions"),
+    "-o": ("rsync", _OWNER),
+    "-g": ("rsync", _OWNER),
+    "--owner": ("rsync", _OWNER),
+    "--group": ("rsync", _OWNER),
+    "--create-empty-src-dirs": ("rclone", "it is --dirs"),
     "-L": ("rsync and rclone", _FOLLOWED),
     "--copy-links": ("rsync and rclone", _FOLLOWED),
     "--follow-symlinks": ("aws", _FOLLOWED),
@@ -77,6 +84,7 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "-i": ("rsync", "it is --dry before a run, --verbose during one"),
     "--itemize-changes": ("rsync", "it is --dry before a run, --verbose during one"),
     "--out-format": ("rsync", "it is --json"),
+    "--combined": ("rclone", "it is --report FILE"),
     "--use-json-log": ("rclone", "it is --json"),
     "--output": ("aws", "it is --json"),
     "-P": ("rsync and rclone", _SHOWN),
@@ -118,12 +126,12 @@ REFUSED: dict[str, str] = {
 NOT_YET = frozenset(
     {
         *("--start", "--end", "--max-size", "--min-size", "--max-age", "--min-age", "--start-time", "--end-time"),
-        *("--files-from", "--dirs", "--perms", "--links", "--inplace", "--delete-src", "--deleteSrc"),
-        *("--delete-src-after", "--check-all", "--check-new", "--check-change", "--max-failure"),
+        *("--files-from", "--inplace", "--delete-src", "--deleteSrc"),
+        *("--delete-src-after", "--check-all", "--check-change", "--max-failure"),
         *("--enable-checkpoint", "--checkpoint-force-reset", "--checkpoint-interval", "--list-threads"),
-        *("--list-depth", "--no-https", "--storage-class", "--bwlimit", "--traffic-control-url"),
+        *("--list-depth", "--no-https", "--storage-class", "--traffic-control-url"),
         *("--encrypt-rsa-key", "--decrypt-rsa-key", "--encrypt-algo", "--decrypt-algo"),
-        *("-s", "-l", "--worker", "--manager", "--manager-addr", "--metrics", "--no-color"),
+        *("-s", "--worker", "--manager", "--manager-addr", "--metrics", "--no-color"),
     }
 )
 

@@ -1,4 +1,4 @@
-"""stdout: the product of a command, line by line, and what happens when nobody reads it any more."""
+"""stdout: the product of a command, line by line, and what happens when nobody reads it any more; stderr: the rest."""
 
 from __future__ import annotations
 
@@ -49,3 +49,10 @@ def give_up() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def complain(text: str) -> None:
+    """Write one line to stderr."""
+    if sys.stderr is not None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

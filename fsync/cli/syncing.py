@@ -1,43 +1,47 @@
-"""``fsync sync``: run it, and show it as people or programs asked for it."""
+"""``fsync sync`` and ``fsync check``: run them, and show them as people or programs asked for it."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from fsync.cli import output
 from fsync.cli.arguments import Command
 from fsync.cli.faults import Hide
 from fsync.cli.logs import logging_to
-from fsync.cli.text import failed_line, one_line, plan_line, summary_lines, total_line
+from fsync.cli.output import complain
+from fsync.cli.text import difference_line, failed_line, one_line, plan_line, summary_lines, total_line
 from fsync.display import Display
 from fsync.errors import FsyncError
 
+if TYPE_CHECKING:
+    from fsync.options import Options
+
 
 def sync_command(command: Command, hide: Hide) -> int:
-    """Run ``fsync sync`` and return its exit code; raises FsyncError for what ended it early."""
+    """Run ``fsync sync`` or ``fsync check`` and return its exit code; raises FsyncError for what ended it early."""
     from fsync.api import Call
     from fsync.loops import run
 
     src, dst = command.addresses
-    call = Call(src, dst, None, None, None, command.options, verb="sync")
+    call = Call(src, dst, None, None, None, command.options, verb=command.verb, from_cli=True)
     options = call.options
-    told = Told()
+    told = Told(command.verb)
     with contextlib.ExitStack() as stack:
         if options.json:
             listener = told.as_json
             write = complain
         else:
-            # lines of a dry run on the same terminal are progress enough, and bars would mix with them
-            bars = False if options.dry and sys.stdout is not None and sys.stdout.isatty() else None
-            display = stack.enter_context(Display(quiet=options.quiet, verbose=options.verbose, bars=bars))
+            display = stack.enter_context(_display(command.verb, options))
             told.display = display
             listener = told.as_text
             write = display.line
         stack.enter_context(logging_to(lambda text: write(hide(text)), verbose=options.verbose))
+        work = call.check if command.verb == "check" else call.sync
         try:
-            result = run(call.sync(listener, keep_rows=False), alone=call.alone)
+            result = run(work(listener, keep_rows=False), alone=call.alone)
         except FsyncError as error:
             stack.close()
             told.end(error, hide, json=options.json, quiet=options.quiet)
@@ -48,10 +52,23 @@ def sync_command(command: Command, hide: Hide) -> int:
     return result.exit_code
 
 
+def _display(verb: str, options: Options) -> Display:
+    itemised = verb == "check" or options.dry
+    # lines of the product on the same terminal are progress enough, and bars would mix with them
+    bars = False if itemised and sys.stdout is not None and sys.stdout.isatty() else None
+    return Display(quiet=options.quiet, verbose=options.verbose, bars=bars)
+
+
+#: how a planned action is shown: by a dry run, by a check
+_LINES: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {"sync": plan_line, "check": difference_line}
+
+
 class Told:
     """What a run's events lead to on stdout, and the summary kept for the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, verb: str) -> None:
+        self._verb, self._line = verb, _LINES[verb]
+        self._server_side = False
         self.summary: dict[str, Any] | None = None
         self.display: Display | None = None
 
@@ -63,12 +80,14 @@ class Told:
             output.write_json(event)
 
     def as_text(self, event: dict[str, Any]) -> None:
-        """Show an event to a person; the actions of a dry run are the product."""
+        """Show an event to a person; differences and the actions of a dry run are the product."""
         assert self.display is not None
-        if event["event"] == "summary":
+        if event["event"] == "start":
+            self._server_side = event["server_side"]
+        elif event["event"] == "summary":
             self.summary = event
         elif event["event"] == "plan":
-            output.write(plan_line(event, self.display.name_of(event)) + "\n")
+            output.write(self._line(event, self.display.name_of(event)) + "\n")
         self.display.listen(event)
 
     def end(self, error: FsyncError | None, hide: Hide, *, json: bool, quiet: bool) -> None:
@@ -86,16 +105,9 @@ class Told:
             if summary is not None:
                 output.write_json(summary)
         elif summary is not None:
-            if summary["dry"] and summary["complete"]:
-                output.write(total_line(summary) + "\n")
+            if self._verb == "sync" and summary["dry"] and summary["complete"]:
+                output.write(total_line(summary, server_side=self._server_side) + "\n")
             output.finish()
             if not quiet:
-                for line in summary_lines(summary):
+                for line in summary_lines(summary, self._verb):
                     complain(line)
-
-
-def complain(text: str) -> None:
-    """Write one line to stderr."""
-    if sys.stderr is not None:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()

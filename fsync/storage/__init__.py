@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fsync.address import Address
     from fsync.storage.base import Storage
     from fsync.storage.running import Running
+    from fsync.traits import Traits
 
 #: family of an address -> module and class; every other family is served by plain fsspec calls
 _FAMILIES = {
@@ -25,3 +26,10 @@ async def open_storage(address: Address, running: Running) -> Storage:
     storage: Storage = getattr(import_module(module), name)(address, running)
     await storage.open()
     return storage
+
+
+def traits_of(family: str) -> Traits:
+    """Return what a family promises, without loading it or its package."""
+    from fsync.storage.promises import PROMISES, generic_traits
+
+    return PROMISES[family] if family in PROMISES else generic_traits(family)

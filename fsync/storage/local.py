@@ -19,10 +19,10 @@ from fsync.storage.directories import Directories
 from fsync.storage.lanes import Lanes
 from fsync.storage.local_copy import READ, Tree, check_unchanged
 from fsync.storage.partial import CREATE, partial_name, rename_into_place
+from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.scan import Scan
 from fsync.storage.walk import Prunes
-from fsync.traits import KeyOrder, MtimeKind, Rename, Traits
 
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
 _UNSAFE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
@@ -30,26 +30,12 @@ _UNSAFE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 #: the longest path that the system's calls take (limits.h counts the NUL byte too)
 _PATH_MAX = 4095
 
-#: what the clock of file times may lag behind: the kernel stamps with its last tick
-_KERNEL_TICK = 10_000_000
-
 
 class LocalStorage(Storage):
     """A local tree; the address's own path may hold links, what lies below it is never written through one."""
 
     family = "local"
-    traits = Traits(
-        family="local",
-        file_like=True,
-        key_order=KeyOrder.BYTES,
-        mtime=MtimeKind.SETTABLE,
-        mtime_tick=1,
-        clock_error=_KERNEL_TICK,
-        rename=Rename.ATOMIC,
-        final_put=True,
-        links=True,
-        permissions=True,
-    )
+    traits = PROMISES["local"]
     ranged = True
     near = True
 

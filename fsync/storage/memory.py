@@ -12,23 +12,16 @@ from fsync.errors import ShortRead, SourceNotFound, SourceVanished, TypeClash, p
 from fsync.schema import Kind
 from fsync.storage.base import Entry, Presence, Storage, Upload
 from fsync.storage.info import nanoseconds
+from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.walk import PAGE_ROWS, Prunes, page_of_rows
-from fsync.traits import KeyOrder, MtimeKind, Traits
 
 
 class MemoryStorage(Storage):
     """What begins with a root in fsspec's shared store; objects appear whole, times are those of writing."""
 
     family = "memory"
-    traits = Traits(
-        family="memory",
-        file_like=True,
-        key_order=KeyOrder.BYTES,
-        mtime=MtimeKind.UPLOAD,
-        mtime_tick=1_000,
-        final_put=True,
-    )
+    traits = PROMISES["memory"]
 
     def __init__(self, address: Address, running: Running) -> None:
         super().__init__(address, running)

@@ -26,9 +26,10 @@ from fsync.schema import Kind, page_from_columns
 from fsync.storage.base import Entry, Hasher, Presence, Storage, Upload
 from fsync.storage.clock import ClockSkew
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
+from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.walk import Prunes
-from fsync.traits import KeyOrder, MtimeKind, Traits
+from fsync.traits import KeyOrder
 
 #: the most that one copy_object call takes (Amazon S3 API reference, CopyObject)
 _WHOLE_COPY = 5 << 30
@@ -43,16 +44,7 @@ class S3Storage(Storage):
     """A bucket, or what begins with a prefix in it."""
 
     family = "s3"
-    traits = Traits(
-        family="s3",
-        file_like=False,
-        key_order=KeyOrder.CHECKED,
-        mtime=MtimeKind.UPLOAD,
-        mtime_tick=1_000_000_000,
-        final_put=True,
-        server_side_copy=True,
-        digest="md5",
-    )
+    traits = PROMISES["s3"]
     ranged = True
 
     def __init__(self, address: Address, running: Running) -> None:

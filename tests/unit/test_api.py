@@ -68,7 +68,9 @@ def test_from_the_main_thread(source: str, target: Path) -> None:
 
 
 def test_from_several_threads_at_once(tmp_path: Path) -> None:
-    pairs = [(fill(tmp_path / f"s{number}", {**_TREE, "n": b"%d" % number}), tmp_path / f"d{number}") for number in range(6)]
+    pairs = [
+        (fill(tmp_path / f"s{number}", {**_TREE, "n": b"%d" % number}), tmp_path / f"d{number}") for number in range(6)
+    ]
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda pair: fsync.sync(pair[0], f"{pair[1]}/"), pairs))
     assert [result.copied for result in results] == [4] * 6
@@ -206,7 +208,9 @@ def test_options_of_one_end_win(moto_s3: S3Server, bucket: Callable[..., str], s
         source, f"s3://{name}/", storage_options=wrong, dst_storage_options=moto_s3.storage_options
     )  # fmt: skip
     assert result.copied == 3
-    assert fsync.sync(source, f"s3://{name}/", dst_storage_options=wrong, dst_option=moto_s3.storage_options).skipped == 3
+    assert (
+        fsync.sync(source, f"s3://{name}/", dst_storage_options=wrong, dst_option=moto_s3.storage_options).skipped == 3
+    )
 
 
 def test_given_options_are_not_changed(source: str, moto_s3: S3Server, bucket: Callable[..., str]) -> None:
@@ -346,7 +350,8 @@ def test_a_plan_touches_nothing_and_says_what_would_be_done(source: str, target:
     assert isinstance(reader, pa.RecordBatchReader)
     table = reader.read_all()
     assert table.schema.equals(PLAN_WORDS)
-    assert [(row["key"], row["action"], row["reason"]) for row in table.select(["key", "action", "reason"]).to_pylist()] == [
+    rows = table.select(["key", "action", "reason"]).to_pylist()
+    assert [(row["key"], row["action"], row["reason"]) for row in rows] == [
         (b"a", "update", "size"), (b"d/b", "copy", "missing"), (b"d/e/c", "copy", "missing"), (b"x", "delete", "extra"),
     ]  # fmt: skip
     assert tree_of(target) == {"a": b"other", "x": b""}

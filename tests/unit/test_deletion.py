@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,12 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsync.address import parse
 from fsync.deletion import Extras, check_limits, release, strange_name, top_name
 from fsync.errors import SafetyStop
 from fsync.options import options_from
 from fsync.schema import PLAN, Action, Kind, Reason
 from fsync.spool import Spool
 from fsync.storage.base import Entry
+from fsync.storage.local import LocalStorage
+from fsync.traits import KeyOrder
 from fsync.transfer import Outcome, Status
 from tests.faults.scripted import FAULTS, Held, Script, ScriptedStorage
 from tests.strategies import folded
@@ -28,9 +32,7 @@ def planned(*keys: bytes) -> Spool:
     return spool
 
 
-def doomed(
-    extras: Sequence[bytes], *, protected: Sequence[bytes] = (), written: Sequence[bytes] = ()
-) -> list[bytes]:
+def doomed(extras: Sequence[bytes], *, protected: Sequence[bytes] = (), written: Sequence[bytes] = ()) -> list[bytes]:
     """Return which extras may go."""
     judged = Extras(spill_dir=None)
     judged.add(page(*extras))
@@ -79,12 +81,13 @@ def test_protection_is_about_whole_components(extras: list[bytes], protected: li
     assert doomed(extras, protected=protected) == wanted
 
 
-def test_only_files_and_links_are_ever_removed() -> None:
+def test_special_files_are_never_removed() -> None:
     extras = Extras(spill_dir=None)
     extras.add(page(*({"key": b"%d" % kind, "kind": kind} for kind in Kind)))
-    assert extras.count == 2
+    assert extras.count == 3
     extras.judge(planned())
-    assert [row["dst_kind"] for row in rows_of(extras.doomed)] == [Kind.FILE, Kind.LINK]
+    assert [row["dst_kind"] for row in rows_of(extras.doomed)] == [Kind.FILE, Kind.DIRECTORY, Kind.LINK]
+    assert [row["dst_kind"] for row in rows_of(extras.rows())] == [Kind.FILE, Kind.DIRECTORY, Kind.LINK]
 
 
 def test_a_restart_forgets_extras_and_keeps_protections() -> None:
@@ -148,7 +151,13 @@ def test_what_goes_is_a_plan_of_deletions() -> None:
     extras.judge(planned())
     (row,) = rows_of(extras.doomed)
     assert (row["key"], row["action"], row["reason"]) == (b"k", Action.DELETE, Reason.EXTRA)
-    assert (row["dst_kind"], row["dst_size"], row["dst_mtime"], row["dst_etag"], row["dst_digest"]) == (0, 7, 5, "e", "d")
+    assert (row["dst_kind"], row["dst_size"], row["dst_mtime"], row["dst_etag"], row["dst_digest"]) == (
+        0,
+        7,
+        5,
+        "e",
+        "d",
+    )
     assert row["size"] is row["mtime"] is row["kind"] is None
 
 
@@ -255,8 +264,6 @@ def released(
     facts = [(key, destination.held.get(key, Held(b"?", 1))) for key in keys]
     extras.add(page(*({"key": key.encode(), "size": len(held.data), "mtime": held.mtime} for key, held in facts)))
     extras.judge(planned())
-    from fsync.traits import KeyOrder
-
     with running(timeout=10) as shared:
         ends = [
             ScriptedStorage(script, shared, name=name, order=KeyOrder.BYTES)
@@ -283,13 +290,23 @@ def test_what_the_source_lacks_goes() -> None:
     assert sorted(destination.held) == ["c"]
 
 
-def test_what_the_source_has_after_all_stays() -> None:
-    destination = store("a", "b")
-    outcomes = released(store("a"), destination, ["a", "b"])
-    assert outcomes[b"a"].status is Status.FAILED
-    assert "the source has it" in outcomes[b"a"].error
-    assert outcomes[b"b"].status is Status.DONE
-    assert sorted(destination.held) == ["a"]
+def test_what_the_source_has_after_all_keeps_everything() -> None:
+    # its listing was not the whole truth: nothing that it seems to lack may go
+    destination = store("a", "b", "c")
+    outcomes = released(store("b"), destination, ["a", "b", "c"])
+    assert list(outcomes) == [b"b"]
+    assert outcomes[b"b"].status is Status.FAILED
+    assert "the source has it" in outcomes[b"b"].error
+    assert sorted(destination.held) == ["a", "b", "c"]
+
+
+def test_one_answer_among_many_keeps_everything() -> None:
+    keys = [f"{number:05}" for number in range(2500)]
+    destination = store(*keys)
+    outcomes = released(store(keys[-1]), destination, keys)
+    assert list(outcomes) == [keys[-1].encode()]
+    assert len(destination.held) == 2500
+    assert destination.removed == []
 
 
 def test_a_source_that_cannot_be_asked_keeps_everything() -> None:
@@ -298,7 +315,7 @@ def test_a_source_that_cannot_be_asked_keeps_everything() -> None:
 
         @property
         def held(self) -> dict[str, Held]:  # type: ignore[override]
-            raise FAULTS["denied"]()
+            raise PermissionError(13, "Permission denied")
 
         @held.setter
         def held(self, value: dict[str, Held]) -> None:
@@ -327,6 +344,35 @@ def test_what_is_gone_already_is_not_released_again() -> None:
     outcomes = released(Script({}), destination, ["a", "b"], gone=["a"])
     assert list(outcomes) == [b"b"]
     assert destination.removed == ["b"]
+
+
+def test_directories_go_last_and_only_empty_ones(tmp_path: Path) -> None:
+    source, destination = tmp_path / "s", tmp_path / "d"
+    source.mkdir()
+    for name in ("a/b/c", "full/sub", "link"):
+        (destination / name).mkdir(parents=True)
+    (destination / "a" / "f").write_bytes(b"x")
+    (destination / "full" / "sub" / "new").write_bytes(b"x")
+    (destination / "link").rmdir()
+    (destination / "link").symlink_to("full")
+    file = (destination / "a" / "f").stat()
+    link = (destination / "link").lstat()
+    extras = Extras(spill_dir=None)
+    extras.add(
+        page(
+            *({"key": key, "kind": Kind.DIRECTORY} for key in (b"a/", b"a/b/", b"a/b/c/")),
+            {"key": b"a/f", "size": 1, "mtime": file.st_mtime_ns},
+            *({"key": key, "kind": Kind.DIRECTORY} for key in (b"full/", b"full/sub/", b"gone/")),
+            {"key": b"link", "kind": Kind.LINK, "size": link.st_size, "mtime": link.st_mtime_ns, "link": b"full"},
+        )
+    )
+    extras.judge(planned())
+    with running() as shared:
+        ends = [LocalStorage(parse(f"{root}/"), shared) for root in (source, destination)]
+        results = gathered(release(ends[0], ends[1], None, extras.doomed, set()))
+    done = [outcome.key for _, outcomes in results for outcome in outcomes if outcome.status is Status.DONE]
+    assert done == [b"a/f", b"link", b"gone/", b"a/b/c/", b"a/b/", b"a/"]
+    assert [path.name for path in destination.rglob("*")] == ["full", "sub", "new"]
 
 
 def test_many_are_released_in_batches() -> None:

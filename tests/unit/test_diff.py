@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import pyarrow as pa
@@ -46,7 +47,7 @@ def test_windows_join_like_two_dicts(
     )
     assert keys_of(window.source for window in result) == sorted(source)
     assert keys_of(window.destination for window in result) == sorted(destination)
-    for earlier, later in zip(result, result[1:], strict=False):
+    for earlier, later in itertools.pairwise(result):
         assert max(keys_of([earlier.source, earlier.destination])) < min(keys_of([later.source, later.destination]))
     decided = [decide(window, Comparison(Times.NONE)) for window in result]
     reasons = {row["key"]: row["reason"] for row in rows_of(found.rows for found in decided)}
@@ -105,6 +106,11 @@ RULES: dict[str, Comparison] = {
     "checksum kind": but(EQUAL, checksum=True, same_kind=True),
     "force": but(EQUAL, force=True),
     "upload kind": but(UPLOAD, same_kind=True),
+    "equal perms": but(EQUAL, perms=True),
+    "upload perms": but(UPLOAD, perms=True),
+    "perms update": but(EQUAL, perms=True, update=True),
+    "perms force": but(EQUAL, perms=True, force=True),
+    "perms ignore": but(EQUAL, perms=True, ignore_existing=True),
     "equal update": but(EQUAL, update=True),
     "upload update": but(UPLOAD, update=True),
     "size update": but(EQUAL, size_only=True, update=True),
@@ -119,6 +125,9 @@ RULES: dict[str, Comparison] = {
 }
 
 Side = dict[str, Any] | None
+
+_LINK: dict[str, Any] = {"kind": Kind.LINK, "mtime": T, "size": 2}
+_DIRECTORY: dict[str, Any] = {"kind": Kind.DIRECTORY, "mtime": T, "size": 0}
 
 #: the states of a pair by name: what the source has, what the destination has
 STATES: dict[str, tuple[dict[str, Any], Side]] = {
@@ -142,45 +151,74 @@ STATES: dict[str, tuple[dict[str, Any], Side]] = {
     "no times": ({"mtime": None}, {"mtime": None}),
     "no time, size": ({"size": 2, "mtime": None}, {"mtime": T}),
     "nothing known": ({"size": None, "mtime": None}, {"size": None, "mtime": None}),
+    "links": ({**_LINK, "link": b"to"}, {**_LINK, "link": b"to", "mtime": T - 9 * S}),
+    "links apart": ({**_LINK, "link": b"to"}, {**_LINK, "link": b"from"}),
+    "links apart, newer": ({**_LINK, "link": b"to"}, {**_LINK, "link": b"from", "mtime": T + 5 * S}),
+    "directories": ({**_DIRECTORY, "mode": 0o755}, {**_DIRECTORY, "mtime": T - 9 * S, "mode": 0o755}),
+    "directory modes": ({**_DIRECTORY, "mode": 0o755}, {**_DIRECTORY, "mode": 0o700}),
+    "modes": ({"mtime": T, "mode": 0o100644}, {"mtime": T, "mode": 0o100600}),
+    "kinds of modes": ({"mtime": T, "mode": 0o100644}, {"mtime": T, "mode": 0o644}),
+    "sizes and modes": ({"mtime": T, "size": 2, "mode": 0o644}, {"mtime": T, "mode": 0o600}),
+    "mode here": ({"mtime": T, "mode": 0o644}, {"mtime": T}),
+    "owners": ({"mtime": T, "mode": 0, "owner": "a"}, {"mtime": T, "mode": 0, "owner": "b"}),
+    "groups": ({"mtime": T, "mode": 0, "group": "a"}, {"mtime": T, "mode": 0, "group": "b"}),
+    "link modes": ({**_LINK, "link": b"t", "mode": 1}, {**_LINK, "link": b"t", "mode": 2}),
 }
 
+#: the reasons in one letter
+LETTERS = {
+    "m": Reason.MISSING, "=": Reason.SAME, "z": Reason.SIZE, "t": Reason.MTIME, "k": Reason.TYPE, "u": Reason.UNKNOWN,
+    "?": Reason.SUSPECT, "f": Reason.FORCED, "n": Reason.NEWER, "e": Reason.EXISTING, "i": Reason.IGNORED,
+    "l": Reason.LINK, "M": Reason.MODE,
+}  # fmt: skip
+
 #: rule -> the reasons of the states, in the order of STATES
-WORDS: dict[str, str] = {
-    #                          missing  same     size  newer here newer there size,nt  size,nh digest   apart    etag     apart    link    link,nt  no size  no size  no time  no time  no times no t,size nothing
-    "equal":                  "missing  same     size     mtime    mtime    size     size     same     same     same     same     type     type     unknown  unknown  unknown  unknown  unknown  unknown  unknown",
-    "upload":                 "missing  suspect  size     suspect  same     size     size     same     suspect  suspect  suspect  type     type     unknown  unknown  unknown  unknown  unknown  unknown  unknown",
-    "none":                   "missing  same     size     same     same     size     size     same     same     same     same     type     type     unknown  unknown  same     same     same     size     unknown",
-    "size":                   "missing  same     size     same     same     size     size     same     same     same     same     type     type     unknown  unknown  same     same     same     size     unknown",
-    "checksum":               "missing  suspect  size     suspect  suspect  size     size     same     suspect  suspect  suspect  type     type     unknown  unknown  suspect  suspect  suspect  size     unknown",
-    "checksum kind":          "missing  suspect  size     suspect  suspect  size     size     same     suspect  same     suspect  type     type     unknown  unknown  suspect  suspect  suspect  size     unknown",
-    "force":                  "missing  forced   forced   forced   forced   forced   forced   forced   forced   forced   forced   type     type     forced   forced   forced   forced   forced   forced   forced",
-    "upload kind":            "missing  suspect  size     suspect  same     size     size     same     suspect  same     suspect  type     type     unknown  unknown  unknown  unknown  unknown  unknown  unknown",
-    "equal update":           "missing  same     size     mtime    newer    newer    size     same     same     same     same     type     newer    unknown  unknown  unknown  unknown  unknown  unknown  unknown",
-    "upload update":          "missing  suspect  size     suspect  same     newer    size     same     suspect  suspect  suspect  type     newer    unknown  unknown  unknown  unknown  unknown  unknown  unknown",
-    "size update":            "missing  same     size     same     same     newer    size     same     same     same     same     type     newer    unknown  unknown  same     same     same     size     unknown",
-    "checksum update":        "missing  suspect  size     suspect  newer    newer    size     same     suspect  suspect  suspect  type     newer    unknown  unknown  suspect  suspect  suspect  size     unknown",
-    "force update":           "missing  forced   forced   forced   newer    newer    forced   forced   forced   forced   forced   type     newer    forced   forced   forced   forced   forced   forced   forced",
-    "force existing":         "existing forced   forced   forced   forced   forced   forced   forced   forced   forced   forced   type     type     forced   forced   forced   forced   forced   forced   forced",
-    "force ignore":           "missing  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored",
-    "equal existing":         "existing same     size     mtime    mtime    size     size     same     same     same     same     type     type     unknown  unknown  unknown  unknown  unknown  unknown  unknown",
-    "equal ignore":           "missing  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored",
-    "upload existing ignore": "existing ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored",
-    "update existing ignore": "existing ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored  ignored",
+VERDICTS: dict[str, str] = {
+    # missing, same, size, newer here, there; size and newer there, here; digests equal, apart; etags equal, apart;
+    # a link, a newer link; no size here, there; no time here, there, anywhere; no time but another size; nothing known;
+    # links alike, apart, apart and newer; directories, with other modes; files with other modes, with the same bits,
+    # with other sizes too; a mode here alone; other owners, groups; links with other modes
+    "equal":                  "m = z t t z z = = = = k k u u u u u u u = l l = = = = z = = = =",
+    "upload":                 "m ? z ? = z z = ? ? ? k k u u u u u u u = l l = = ? ? z ? ? ? =",
+    "none":                   "m = z = = z z = = = = k k u u = = = z u = l l = = = = z = = = =",
+    "size":                   "m = z = = z z = = = = k k u u = = = z u = l l = = = = z = = = =",
+    "checksum":               "m ? z ? ? z z = ? ? ? k k u u ? ? ? z u = l l = = ? ? z ? ? ? =",
+    "checksum kind":          "m ? z ? ? z z = ? = ? k k u u ? ? ? z u = l l = = ? ? z ? ? ? =",
+    "force":                  "m f f f f f f f f f f k k f f f f f f f = l l = = f f f f f f =",
+    "upload kind":            "m ? z ? = z z = ? = ? k k u u u u u u u = l l = = ? ? z ? ? ? =",
+    "equal update":           "m = z t n n z = = = = k n u u u u u u u = l n = = = = z = = = =",
+    "upload update":          "m ? z ? = n z = ? ? ? k n u u u u u u u = l n = = ? ? z ? ? ? =",
+    "size update":            "m = z = = n z = = = = k n u u = = = z u = l n = = = = z = = = =",
+    "checksum update":        "m ? z ? n n z = ? ? ? k n u u ? ? ? z u = l n = = ? ? z ? ? ? =",
+    "force update":           "m f f f n n f f f f f k n f f f f f f f = l n = = f f f f f f =",
+    "force existing":         "e f f f f f f f f f f k k f f f f f f f = l l = = f f f f f f =",
+    "force ignore":           "m i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i",
+    "equal existing":         "e = z t t z z = = = = k k u u u u u u u = l l = = = = z = = = =",
+    "equal ignore":           "m i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i",
+    "upload existing ignore": "e i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i",
+    "update existing ignore": "e i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i",
+    "equal perms":            "m = z t t z z = = = = k k u u u u u u u = l l = M M = z = M M =",
+    "upload perms":           "m ? z ? = z z = ? ? ? k k u u u u u u u = l l = M ? ? z ? ? ? =",
+    "perms update":           "m = z t n n z = = = = k n u u u u u u u = l n = M M = z = M M =",
+    "perms force":            "m f f f f f f f f f f k k f f f f f f f = l l = M f f f f f f =",
+    "perms ignore":           "m i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i i",
 }  # fmt: skip
 
 #: what is done for a reason
 ACTIONS = {
     **dict.fromkeys((Reason.SAME, Reason.EXISTING, Reason.IGNORED, Reason.NEWER), Action.SKIP),
     Reason.MISSING: Action.COPY,
+    Reason.MODE: Action.METADATA,
     **dict.fromkeys(
-        (Reason.SIZE, Reason.MTIME, Reason.FORCED, Reason.TYPE, Reason.SUSPECT, Reason.UNKNOWN), Action.UPDATE
+        (Reason.SIZE, Reason.MTIME, Reason.FORCED, Reason.TYPE, Reason.SUSPECT, Reason.UNKNOWN, Reason.LINK),
+        Action.UPDATE,
     ),
 }
 
 CASES = [
-    (rule, state, Reason[word.upper()])
-    for rule, words in WORDS.items()
-    for state, word in zip(STATES, words.split(), strict=True)
+    (rule, state, LETTERS[letter])
+    for rule, letters in VERDICTS.items()
+    for state, letter in zip(STATES, letters.split(), strict=True)
 ]
 
 
@@ -195,7 +233,7 @@ def verdict(rule: Comparison, source: Side, destination: Side) -> tuple[Action, 
 
 
 def test_the_table_has_every_rule() -> None:
-    assert WORDS.keys() == RULES.keys()
+    assert VERDICTS.keys() == RULES.keys()
 
 
 @pytest.mark.parametrize(("rule", "state", "reason"), CASES)
@@ -210,7 +248,7 @@ def test_all_states_in_one_window(rule: str) -> None:
     for number, state in enumerate(STATES.values()):
         for side, facts in zip(sides, state, strict=True):
             if facts is not None:
-                side.append({"key": b"%02d" % number, "etag": "x%d" % number, **facts})
+                side.append({"key": b"%02d" % number, "etag": f"x{number}", **facts})
     result = decide(Window(page(*sides[0]), page(*sides[1])), but(RULES[rule], same_kind=False))
     rows = rows_of([result.rows])
     wanted = {b"%02d" % number: verdict(but(RULES[rule], same_kind=False), *state)[1]
@@ -220,7 +258,7 @@ def test_all_states_in_one_window(rule: str) -> None:
     assert result.extras.num_rows == 0
     for number, (row, (mine, theirs)) in enumerate(zip(rows, STATES.values(), strict=True)):
         assert (row["size"], row["mtime"]) == (mine.get("size", 1), mine.get("mtime"))
-        assert row["etag"] == mine.get("etag", "x%d" % number)
+        assert row["etag"] == mine.get("etag", f"x{number}")
         if theirs is None:
             assert {row[name] for name in PLAN.names if name.startswith("dst_")} == {None}
         else:
@@ -279,7 +317,8 @@ def test_times_are_equal_within_a_tick(tick: int, apart: int, sign: int, reason:
 
 
 @pytest.mark.parametrize(
-    ("tick", "apart", "reason"), [(1, 0, Reason.MTIME), (1, 1, Reason.NEWER), (S, S - 1, Reason.SAME), (S, S, Reason.NEWER)]
+    ("tick", "apart", "reason"),
+    [(1, 0, Reason.MTIME), (1, 1, Reason.NEWER), (S, S - 1, Reason.SAME), (S, S, Reason.NEWER)],
 )
 def test_newer_there_begins_with_a_whole_tick(tick: int, apart: int, reason: Reason) -> None:
     rule = but(EQUAL, tick=tick, update=True)
@@ -333,11 +372,23 @@ def test_settled_suspects() -> None:
         Window(page(*({"key": key, "mtime": T} for key in (b"a", b"b"))),
                page(*({"key": key, "mtime": T} for key in (b"a", b"b")))), UPLOAD,
     ).rows  # fmt: skip
-    found = rows_of([settled(rows, pa.array([True, False]), Reason.DIGEST)])
+    found = rows_of([settled(rows, pa.array([True, False]), Reason.DIGEST, UPLOAD)])
     assert [(row["action"], row["reason"]) for row in found] == [
         (Action.SKIP, Reason.SAME), (Action.UPDATE, Reason.DIGEST),
     ]  # fmt: skip
     assert found[0]["size"] == 1
+
+
+def test_settled_suspects_may_need_their_permissions() -> None:
+    keys = (b"a", b"b", b"c")
+    rows = decide(
+        Window(page(*({"key": key, "mtime": T, "mode": 0o644} for key in keys)),
+               page(*({"key": key, "mtime": T, "mode": 0o600 if key != b"a" else 0o644} for key in keys))), UPLOAD,
+    ).rows  # fmt: skip
+    found = rows_of([settled(rows, pa.array([True, True, False]), Reason.MTIME, but(UPLOAD, perms=True))])
+    assert [(row["action"], row["reason"]) for row in found] == [
+        (Action.SKIP, Reason.SAME), (Action.METADATA, Reason.MODE), (Action.UPDATE, Reason.MTIME),
+    ]  # fmt: skip
 
 
 # what changed just now -------------------------------------------------------------------------------------------
@@ -440,14 +491,37 @@ def test_the_precision_of_a_rule() -> None:
     assert (equal.tick, equal.late_tick) == (1000, 1000)
     equal = comparison_for(traits(_SET, 1, clock_error=7), traits(_SET, S), options)
     assert (equal.tick, equal.late_tick, equal.late_allowance) == (S, 1, 7)
+    # clocks that may agree: every run allows for the same, whatever it happened to measure
+    for clock in ((-0.4, 0.7), (-1.25, 0.0), (0.0, 1.25)):
+        upload = comparison_for(traits(_SET, 1, clock_error=7), traits(_UP, S), options, (0.0, 0.0), clock)
+        assert (upload.tick, upload.allowance) == (S, 5 * S // 4 + 7)
+        assert (upload.late_tick, upload.late_allowance) == (S, 5 * S // 4 + 7)
+        assert upload.late_lead == round(clock[0] * S)
+    # clocks that differ: as far as was measured, and a later run may measure a little more
     upload = comparison_for(traits(_SET, 1, clock_error=7), traits(_UP, S), options, (0.0, 0.0), (-1.5, 2.0))
-    assert (upload.tick, upload.allowance) == (S, 2 * S + 7)
-    assert (upload.late_tick, upload.late_allowance, upload.late_lead) == (S, 2 * S + 7, -3 * S // 2)
-    # a source clock that is ahead by less than ours lists changes too early
+    assert (upload.allowance, upload.late_allowance, upload.late_lead) == (2 * S + 7, 13 * S // 4 + 7, -3 * S // 2)
+    # what a source tells in whole seconds can have been any moment of them
     behind = comparison_for(traits(_UP, S), traits(_UP, S), options, (-3.0, -2.0), (0.0, 1.0))
-    assert behind.allowance == 4 * S
-    # a destination clock that is behind makes no negative allowance
+    assert behind.allowance == 4 * S + S - 1
+    # a destination clock that is behind makes no negative allowance; clocks that nobody measured none at all
     assert comparison_for(traits(_SET), traits(_UP, S), options, (0.0, 0.0), (-9.0, -8.0)).allowance == 0
+    assert comparison_for(traits(_SET), traits(_UP, S), options).late_allowance == 0
+
+
+_clock = st.tuples(st.floats(-3, 3), st.floats(0, 1.3)).map(lambda drawn: (drawn[0], drawn[0] + drawn[1]))
+
+
+@given(_clock, _clock, st.floats(0, 1), st.floats(0, 1))
+def test_an_allowance_covers_what_the_clocks_can_differ(
+    source: tuple[float, float], destination: tuple[float, float], one: float, other: float
+) -> None:
+    rule = comparison_for(traits(_SET), traits(_UP, S), options_from({}, verb="sync"), source, destination)
+    source_ahead = source[0] + one * (source[1] - source[0])
+    destination_ahead = destination[0] + other * (destination[1] - destination[0])
+    # a source change at T in our time, written right before it
+    changed, written = T + round(source_ahead * S), T + round(destination_ahead * S)
+    assert verdict(rule, {"mtime": changed}, {"mtime": written})[1] is Reason.SUSPECT
+    assert rule.late_allowance >= rule.allowance
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ EXIT_CODES = {
     "SourceVanished": 1,
     "ShortRead": 1,
     "FatalError": 1,
+    "VerifyError": 1,
 }
 
 
@@ -67,7 +68,9 @@ def test_errors_have_no_result_until_a_run_gives_one() -> None:
 
 
 def test_only_passing_faults_of_objects_are_tried_again() -> None:
-    assert {cls.__name__ for cls in classes(ObjectError) if cls.retryable} == {"SourceChanged", "ShortRead"}
+    assert {cls.__name__ for cls in classes(ObjectError) if cls.retryable} == {
+        "SourceChanged", "ShortRead", "VerifyError",
+    }  # fmt: skip
 
 
 def test_what_callers_catch_is_exported() -> None:

@@ -234,7 +234,9 @@ class Told(Storage):
             yield batch
 
 
-def listed(pages: list[pa.RecordBatch], order: KeyOrder = KeyOrder.BYTES, **arguments: Any) -> tuple[Listing, list[Any]]:
+def listed(
+    pages: list[pa.RecordBatch], order: KeyOrder = KeyOrder.BYTES, **arguments: Any
+) -> tuple[Listing, list[Any]]:
     rules = Rules.parse(arguments.pop("rules", ()))
     with running() as shared:
         listing = Listing(Told(pages, order, shared), rules, follow=arguments.pop("follow", True), **arguments)

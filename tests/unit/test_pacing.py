@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import http.client
 import os
@@ -97,7 +96,7 @@ VERDICTS: list[Any] = [
     ),
     (OSError("without a number"), Verdict.PERMANENT),
     (TimeoutError(), Verdict.RETRY),
-    (asyncio.TimeoutError(), Verdict.RETRY),
+    (TimeoutError(), Verdict.RETRY),
     (FSTimeoutError(), Verdict.RETRY),
     (ConnectionResetError(), Verdict.RETRY),
     (BrokenPipeError(), Verdict.RETRY),

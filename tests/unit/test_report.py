@@ -116,7 +116,7 @@ def test_keys_in_json(key: bytes, fields: dict[str, str]) -> None:
 def test_every_event_is_one_json_line_with_a_version() -> None:
     report, events = account()
     filled(report)
-    report.tell_progress()
+    report.tell_progress(9)
     assert [event["event"] for event in events] == ["failed", "notice", "summary", "progress"]
     for event in events:
         assert event["v"] == 1
@@ -177,8 +177,8 @@ def test_progress_has_what_a_display_needs() -> None:
     report, events = account()
     report.plan(rows(b"a", b"b"))
     report.counts.update(listed=7, copied=1, updated=1, deleted=1, skipped=3)
-    report.tell_progress()
+    report.tell_progress(9)
     event = events[-1]
     assert (event["listed"], event["planned"], event["planned_bytes"]) == (7, 2, 2)
     assert (event["done"], event["deleted"], event["skipped"], event["failed"]) == (2, 1, 3, 0)
-    assert event["listing"] is True
+    assert (event["listing"], event["moved"]) == (True, 9)

@@ -111,8 +111,9 @@ def test_a_page_in_words() -> None:
 def test_the_columns_that_tables_and_reports_have() -> None:
     # append-only: whoever reads these tables knows the columns by these names
     assert PLAN_WORDS.names == PLAN.names == [
-        "key", "action", "reason", "kind", "size", "mtime", "changed", "etag", "digest",
-        "dst_kind", "dst_size", "dst_mtime", "dst_etag", "dst_digest",
+        "key", "action", "reason",
+        "kind", "size", "mtime", "changed", "etag", "digest", "link", "mode", "owner", "group",
+        "dst_kind", "dst_size", "dst_mtime", "dst_etag", "dst_digest", "dst_link", "dst_mode", "dst_owner", "dst_group",
     ]  # fmt: skip
     assert RESULT_WORDS.names == [*PLAN.names, "status", "error", "verified_by"]
     assert PAGE_WORDS.names == PAGE.names
