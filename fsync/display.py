@@ -22,7 +22,8 @@ _INTERVAL = 10.0
 FAILURES_SHOWN = 10
 #: seconds that a rate is averaged over
 _WINDOW = 15.0
-_DONE = {"copy": "copied", "update": "updated", "delete": "deleted"}
+_DONE = {"copy": "copied", "update": "updated", "delete": "deleted", "metadata": "permissions of"}
+_VERBS = {"sync": "Syncing", "check": "Comparing"}
 
 
 def amount(size: float) -> str:
@@ -111,7 +112,8 @@ class Display:
 
     def _on_start(self, event: Mapping[str, Any]) -> None:
         self._names = {side: _last_name(event[side]) for side in self._names}
-        self._tell(f"Syncing {printable(event['source'])} -> {printable(event['destination'])}, {event['rule']}")
+        doing = _VERBS[event["verb"]]
+        self._tell(f"{doing} {printable(event['source'])} -> {printable(event['destination'])}, {event['rule']}")
 
     def _on_notice(self, event: Mapping[str, Any]) -> None:
         self._tell(f"fsync: NOTE: {printable(event['text'])}")
@@ -192,6 +194,12 @@ class Display:
         left = None if figures["listing"] else self._rates.left(figures)
         return told if left is None else [*told, f"ETA {duration(left)}"]
 
+    def _under_way(self) -> list[str]:
+        """Return a line for each large object under way."""
+        return [
+            f"  {amount(one['moved'])} of {amount(one['bytes'])}  {self.name_of(one)}" for one in self._figures["large"]
+        ]
+
     def _picture(self) -> Group | str:
         """Return what is drawn below the lines."""
         from rich.console import Group
@@ -213,6 +221,7 @@ class Display:
         if figures["planned"]:
             style = "bold red" if figures["failed"] else ""
             rows.append(Text(", ".join(self._copied()), style=style, overflow="ellipsis", no_wrap=True))
+        rows += [Text(told, style="dim", overflow="ellipsis", no_wrap=True) for told in self._under_way()]
         return Group(*rows)
 
 
@@ -246,8 +255,11 @@ class _Rates:
 
 
 def moved(figures: Mapping[str, Any]) -> int:
-    """Return the bytes that have been moved, those of unfinished objects too where the event tells them."""
-    return int(figures.get("moved", figures["bytes"]))
+    """Return the bytes that have been moved, those of unfinished objects too.
+
+    What a store copies itself is known when it is done only; what is moved again after an error is not planned twice.
+    """
+    return min(max(int(figures["moved"]), int(figures["bytes"])), int(figures["planned_bytes"]))
 
 
 def _share(figures: Mapping[str, Any]) -> tuple[int, int]:

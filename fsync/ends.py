@@ -284,7 +284,7 @@ def _running(options: Options) -> Running:
 async def _tick(report: Report, running: Running) -> None:
     while True:
         await asyncio.sleep(0.2)
-        report.tell_progress(running.moved)
+        report.tell_progress(*running.progress())
 
 
 async def _reconciled(

@@ -6,7 +6,7 @@ import base64
 import builtins
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fsync.spool import Spool
+    from fsync.storage.running import Large
     from fsync.tables import TableFile
 
 #: what a listener gets: one JSON-able mapping an event, with ``v`` and ``event``; fields are only ever added
@@ -23,6 +24,9 @@ Listener = Callable[[dict[str, Any]], None]
 VERSION = 1
 #: failures that a result names; all of them are in its table
 _NAMED = 100
+#: bytes from which an object under way is told by itself, and how many are told at once
+_LARGE = 64 << 20
+_TOLD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +238,19 @@ class Report:
         for name in ("listed", "considered", "destination", "skipped", "excluded", "protected", "extra"):
             self.counts[name] = 0
 
-    def tell_progress(self, moved: int) -> None:
-        """Tell the figures of a progress display, if anybody listens; ``moved`` are bytes written so far."""
-        if self._listener is not None:
-            self.emit("progress", **self.progress(), moved=moved)
+    def tell_progress(self, moved: int, large: Iterable[tuple[bytes, Large]] = ()) -> None:
+        """Tell the figures of a progress display, if anybody listens.
+
+        ``moved`` are bytes written so far, ``large`` the large objects under way, of which a few are told.
+        """
+        if self._listener is None:
+            return
+        halves = [
+            {**key_fields(key), "bytes": one.size, "moved": one.written}
+            for key, one in large
+            if one.size >= _LARGE and one.written < one.size
+        ]
+        self.emit("progress", **self.progress(), moved=moved, large=halves[:_TOLD])
 
     def progress(self) -> dict[str, Any]:
         """Return the figures of a progress display; ``listing`` is False once both listings have ended."""

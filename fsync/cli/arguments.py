@@ -223,7 +223,7 @@ def _take(options: dict[str, Any], flag: str, row: Option, value: str | None) ->
 def _count(verb: str, addresses: Sequence[str]) -> None:
     wanted = VERBS[verb].addresses
     if addresses and not wanted:
-        raise UsageError(f"fsync {verb} takes no address, but {len(addresses)} were given")
+        raise UsageError(f"fsync {verb} takes no address: leave out what follows it")
     if len(addresses) < len(wanted):
         missing = wanted[len(addresses) :]
         lacking = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"

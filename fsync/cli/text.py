@@ -12,7 +12,7 @@ from fsync.errors import printable
 class _Row(NamedTuple):
     """One count of the summary: its name when something was done, in a dry run and in a check, and what it means."""
 
-    count: str
+    name: str
     done: str
     planned: str
     found: str
@@ -82,11 +82,11 @@ def summary_lines(summary: Mapping[str, Any], verb: str = "sync") -> list[str]:
     dry, check = bool(summary["dry"]), verb == "check"
     rows = [(_title(summary, dry, check), "")]
     for row in _ROWS:
-        name = row.found if check else row.planned if dry else row.done
-        count = summary[row.count]
-        if name and (count or row.count in _ALWAYS[verb]):
-            meaning = _SKIPPED if row.count == "skipped" and not check else row.meaning
-            rows.append((f"  {name:<12} {count:>9,}", meaning))
+        title = row.found if check else row.planned if dry else row.done
+        count = summary[row.name]
+        if title and (count or row.name in _ALWAYS[verb]):
+            meaning = _SKIPPED if row.name == "skipped" and not check else row.meaning
+            rows.append((f"  {title:<12} {count:>9,}", meaning))
     if (summary["copied"] or summary["updated"]) and not check:
         rate = "" if dry or summary["seconds"] <= 0 else f", {amount(summary['bytes'] / summary['seconds'])}/s"
         rows.append((f"  {'would move' if dry else 'moved':<12} {exactly(summary['bytes'])}{rate}", ""))

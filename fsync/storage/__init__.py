@@ -33,3 +33,8 @@ def traits_of(family: str) -> Traits:
     from fsync.storage.promises import PROMISES, generic_traits
 
     return PROMISES[family] if family in PROMISES else generic_traits(family)
+
+
+def has_module(family: str) -> bool:
+    """Tell whether a family has a module of its own; the others are served by plain fsspec calls."""
+    return family in _FAMILIES

@@ -1,8 +1,8 @@
 """A helper process that copies local files beside this one: it needs the standard library alone and starts at once.
 
 Protocol, over the helper's standard input and output: first one pickled :data:`Setup`, then batches, each a pickled
-list of rows, answered by one pickled list of results. The end of the input ends the helper; it ignores SIGINT, because
-a file that it has begun is finished or removed.
+list of rows, answered by one pickled list of results; tuples that come before it tell how far a large file is. The end
+of the input ends the helper; it ignores SIGINT, because a file that it has begun is finished or removed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from fsync.storage.directories import Directories
-from fsync.storage.local_copy import Row, Tree, copy_files
+from fsync.storage.local_copy import Row, Tell, Tree, copy_files
 
 #: base and prefix of the source, base and prefix of the destination, run id, umask, permission bits of new files
 Setup = tuple[bytes, bytes, bytes, bytes, str, int, int]
@@ -39,12 +39,15 @@ class Copier:
         self._lock = threading.Lock()
         self._send(setup)
 
-    def copy(self, rows: Sequence[Row]) -> list[Exception | None]:
+    def copy(self, rows: Sequence[Row], tell: Tell) -> list[Exception | None]:
         """Copy a batch; give for each row None or its error. A helper that dies fails what it had."""
         with self._lock:
             try:
                 self._send(list(rows))
-                answer: list[Exception | None] = _load(self._stdout)
+                answer: list[Exception | None] | tuple[bytes, int, int] = _load(self._stdout)
+                while isinstance(answer, tuple):
+                    tell(*answer)
+                    answer = _load(self._stdout)
             except (OSError, EOFError, pickle.UnpicklingError):
                 return [BrokenPipeError(32, "the helper process ended") for _ in rows]
             return answer
@@ -92,10 +95,16 @@ def serve() -> None:
         # nothing is sent while an answer is awaited, so what there is to read can only be the end
         return bool(select.select([requests], [], [], 0)[0])
 
+    def answer(value: Any) -> None:
+        pickle.dump(value, answers, pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+    def tell(key: bytes, size: int, written: int) -> None:
+        answer((key, size, written))
+
     while True:
         try:
             rows = _load(requests)
         except EOFError:
             return
-        pickle.dump(copy_files(source, destination, run_id, mask, rows, stopped), answers, pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+        answer(copy_files(source, destination, run_id, mask, rows, stopped, tell))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fsync.storage.base import Entry
 from fsync.storage.copier import Copier
 from fsync.storage.local_copy import Row, Tree, copy_files
-from fsync.storage.running import Running
+from fsync.storage.running import Large, Running
 
 #: files after which a helper process is worth its start
 _MANY = 1024
@@ -40,16 +40,24 @@ class Lanes:
         lane = await self._free.get()
         try:
             if lane is not None:
-                errors = await running.in_pool(lane.copy, rows)
+                errors = await running.in_pool(lane.copy, rows, self._tell)
             else:
                 errors = await running.on_disk(self._copy_here, rows)
         finally:
+            for key, _, _ in rows:
+                running.large.pop(key, None)
             self._free.put_nowait(lane)
         return ["size" if error is None else error for error in errors]
 
     def _copy_here(self, rows: Sequence[Row]) -> list[Exception | None]:
         running = self._running
-        return copy_files(self._source, self._destination, running.run_id, running.mask, rows, running.stop.is_set)
+        return copy_files(
+            self._source, self._destination, running.run_id, running.mask, rows, running.stop.is_set, self._tell
+        )
+
+    def _tell(self, key: bytes, size: int, written: int) -> None:
+        # these bytes are counted as moved when the whole batch is
+        self._running.large[key] = Large(size, written, counted=False)
 
     def _start(self) -> None:
         umask = os.umask(0)

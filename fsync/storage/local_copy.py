@@ -28,6 +28,9 @@ _STOPPED = "not copied: the run was stopped"
 #: key, size and modification time in nanoseconds of a listed file
 Row = tuple[bytes, int, int]
 
+#: gets the key of a file of more than one piece, its size, and how many bytes of it are written
+Tell = Callable[[bytes, int, int], None]
+
 
 class Tree(NamedTuple):
     """One local end: open directories, and the text that in prefix mode begins every key's first name."""
@@ -41,15 +44,21 @@ class Tree(NamedTuple):
 
 
 def copy_files(
-    source: Tree, destination: Tree, run_id: str, mask: int, rows: Sequence[Row], stopped: Callable[[], bool]
+    source: Tree,
+    destination: Tree,
+    run_id: str,
+    mask: int,
+    rows: Sequence[Row],
+    stopped: Callable[[], bool],
+    tell: Tell | None = None,
 ) -> list[Exception | None]:
     """Copy files; give for each None or the error of its only attempt.
 
     ``mask`` are the permission bits that a new file may have before its own are set. ``stopped`` is asked before each
-    file and between the pieces of a large one.
+    file and between the pieces of a large one, whose progress ``tell`` is told of.
     """
     results: list[Exception | None] = []
-    pair = _Pair(source, destination, run_id, mask, stopped)
+    pair = _Pair(source, destination, run_id, mask, stopped, tell)
     try:
         for key, size, mtime in rows:
             if stopped():
@@ -69,9 +78,17 @@ def copy_files(
 class _Pair:
     """The source and destination directory of the file at hand, kept open while the next file is in them too."""
 
-    def __init__(self, source: Tree, destination: Tree, run_id: str, mask: int, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        source: Tree,
+        destination: Tree,
+        run_id: str,
+        mask: int,
+        stopped: Callable[[], bool],
+        tell: Tell | None,
+    ) -> None:
         self._source, self._destination = source, destination
-        self._run_id, self._mask, self._stopped = run_id, mask, stopped
+        self._run_id, self._mask, self._stopped, self._tell = run_id, mask, stopped, tell
         self._here: bytes | None = None
         self._from = self._to = -1
 
@@ -107,16 +124,21 @@ class _Pair:
             facts = os.fstat(descriptor)
             if facts.st_size != size or facts.st_mtime_ns != mtime or not stat.S_ISREG(facts.st_mode):
                 raise SourceChanged("the source changed after it was listed")
-            self._write(descriptor, facts, new)
+            self._write(descriptor, facts, new, key)
         finally:
             os.close(descriptor)
 
-    def _write(self, source: int, facts: os.stat_result, name: bytes) -> None:
+    def _write(self, source: int, facts: os.stat_result, name: bytes, key: bytes) -> None:
+        def step(written: int) -> bool:
+            if self._tell is not None:
+                self._tell(key, facts.st_size, written)
+            return self._stopped()
+
         partial = partial_name(name, self._run_id)
         target = os.open(partial, CREATE, self._mask, dir_fd=self._to)
         try:
             try:
-                check_unchanged(source, facts, _copy_content(source, target, facts.st_size, self._stopped))
+                check_unchanged(source, facts, _copy_content(source, target, facts.st_size, step))
                 os.utime(target, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
             finally:
                 os.close(target)
@@ -138,15 +160,19 @@ def check_unchanged(descriptor: int, before: os.stat_result, length: int) -> Non
         raise SourceChanged("the source changed while it was being read")
 
 
-def _copy_content(source: int, target: int, size: int, stopped: Callable[[], bool]) -> int:
+#: gets the bytes written before each piece, and tells whether to stop there
+_Step = Callable[[int], bool]
+
+
+def _copy_content(source: int, target: int, size: int, step: _Step) -> int:
     """Copy a file's bytes; return how many, fewer than ``size`` if the source shrank."""
     if size > _AT_ONCE:
-        return _copy_extents(source, target, size, stopped)
+        return _copy_extents(source, target, size, step)
     data = os.read(source, size)
     return os.write(target, data) if data else 0
 
 
-def _copy_extents(source: int, target: int, size: int, stopped: Callable[[], bool]) -> int:
+def _copy_extents(source: int, target: int, size: int, step: _Step) -> int:
     """Copy what holds data, leave holes as holes; return the length, less than ``size`` if the source shrank."""
     os.ftruncate(target, size)
     position = 0
@@ -162,17 +188,17 @@ def _copy_extents(source: int, target: int, size: int, stopped: Callable[[], boo
             end = size
         else:
             end = min(os.lseek(source, start, os.SEEK_HOLE), size)
-        position = _copy_range(source, target, start, end, stopped)
+        position = _copy_range(source, target, start, end, step)
         if position < end:
             return position
     return size
 
 
-def _copy_range(source: int, target: int, start: int, end: int, stopped: Callable[[], bool]) -> int:
+def _copy_range(source: int, target: int, start: int, end: int, step: _Step) -> int:
     """Copy one extent inside the kernel where it can, else through this process; return where it stopped."""
     position = start
     while position < end:
-        if stopped():
+        if step(position):
             raise ObjectError(_STOPPED)
         wanted = min(_CHUNK, end - position)
         try:

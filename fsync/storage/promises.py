@@ -1,4 +1,4 @@
-"""What each storage family promises, for whoever wants to know without loading the family: nothing heavy is imported."""
+"""What each storage family promises, told without loading the family: nothing heavy is imported."""
 
 from __future__ import annotations
 

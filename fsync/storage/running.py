@@ -43,6 +43,15 @@ class Budget:
 
 
 @dataclass(slots=True)
+class Large:
+    """A large object under way: its size, how many bytes of it are written, and whether ``moved`` has those."""
+
+    size: int
+    written: int = 0
+    counted: bool = True
+
+
+@dataclass(slots=True)
 class Running:
     """What an opened storage shares with its run: limits, one pool for blocking calls, one thread for the local disk.
 
@@ -60,6 +69,8 @@ class Running:
     check_new: bool = False
     #: bytes written so far
     moved: int = 0
+    #: large objects under way by key; the local disk's thread writes it too
+    large: dict[bytes, Large] = field(default_factory=dict)
     timeout: float = 60.0
     memory: int = 256 << 20
     pacing: Pacing = field(default_factory=Pacing)
@@ -88,9 +99,19 @@ class Running:
         """Run a blocking call on the one thread of the local disk."""
         return await asyncio.get_running_loop().run_in_executor(self.disk, functools.partial(function, *args, **kwargs))
 
-    async def pass_on(self, size: int) -> None:
-        """Count bytes on their way, and wait as long as the bandwidth limit wants."""
+    def progress(self) -> tuple[int, list[tuple[bytes, Large]]]:
+        """Return the bytes written so far, and the large objects under way."""
+        large = list(self.large.items())
+        return self.moved + sum(one.written for _, one in large if not one.counted), large
+
+    def wrote(self, key: bytes, size: int) -> None:
+        """Count bytes of an object as written."""
         self.moved += size
+        if key in self.large:
+            self.large[key].written += size
+
+    async def pass_on(self, size: int) -> None:
+        """Wait as long as the bandwidth limit wants before these bytes are written."""
         if self.rate:
             # each claim starts when the ones before it have used up their time at the limit
             now = asyncio.get_running_loop().time()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from fsync.errors import ShortRead, SourceChanged, VerifyError, printable
 from fsync.pacing import describe
 from fsync.storage.base import Entry, Storage, Upload
+from fsync.storage.running import Large
 
 _log = logging.getLogger("fsync")
 
@@ -33,7 +34,9 @@ async def move(source: Storage, destination: Storage, entry: Entry) -> str:
         async with destination.running.buffers.claim(entry.size):
             data = await source.read(entry)
             await destination.running.pass_on(len(data))
-            return await destination.put(entry, data)
+            verified = await destination.put(entry, data)
+            destination.running.wrote(entry.key, len(data))
+            return verified
     return await _move_parts(source, destination, entry)
 
 
@@ -42,6 +45,8 @@ async def _move_parts(source: Storage, destination: Storage, entry: Entry) -> st
         # every part must be of this one version
         entry.metadata, entry.identity = present.metadata, present.identity
     upload = await destination.begin(entry)
+    large = destination.running.large
+    large[entry.key] = Large(entry.size or 0)
     try:
         if upload.parallel and source.ranged:
             await _parts_at_once(source, destination, entry, upload)
@@ -51,6 +56,8 @@ async def _move_parts(source: Storage, destination: Storage, entry: Entry) -> st
     except BaseException:
         await asyncio.shield(give_up(upload, entry))
         raise
+    finally:
+        large.pop(entry.key, None)
 
 
 async def give_up(upload: Upload, entry: Entry) -> None:
@@ -75,6 +82,7 @@ async def _parts_at_once(source: Storage, destination: Storage, entry: Entry, up
             data = await running.retried(lambda: source.part(entry, offset, length))
             await running.pass_on(length)
             await running.retried(lambda: upload.write(number, data))
+            running.wrote(entry.key, length)
 
     async def beside() -> None:
         while True:
@@ -105,6 +113,7 @@ async def _parts_in_order(source: Storage, destination: Storage, entry: Entry, u
         async for data in source.parts(entry, upload.part_size):
             await destination.running.pass_on(len(data))
             await upload.write(number, data)
+            destination.running.wrote(entry.key, len(data))
             number += 1
             length += len(data)
     if length != entry.size:

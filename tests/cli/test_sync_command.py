@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.cli.conftest import Ended, Run
+from tests.servers.s3 import S3Server
 
 
 def events(ended: Ended) -> list[dict[str, Any]]:
@@ -76,7 +78,7 @@ def test_json_is_all_there_is_on_stdout(run: Run, tree: Path) -> None:
     assert all(event["v"] == 1 for event in told)
     assert told[0] == {
         "v": 1, "event": "start", "source": "a/", "destination": "b/",
-        "rule": "by size and modification time, to 1 ns",
+        "rule": "by size and modification time, to 1 ns", "verb": "sync", "server_side": False,
     }  # fmt: skip
     assert [event["key"] for event in told if event["event"] == "done"] == ["d/two", "one"]
     last = told[-1]
@@ -89,7 +91,8 @@ def test_json_of_a_dry_run(run: Run, tree: Path) -> None:
     told = events(run("sync", "--json", "--dry", "--exit-code", "a/", "b/"))
     planned = [event for event in told if event["event"] == "plan"]
     assert planned[0] == {
-        "v": 1, "event": "plan", "key": "d/two", "action": "copy", "reason": "missing", "bytes": 2,
+        "v": 1, "event": "plan", "key": "d/two", "action": "copy", "reason": "missing", "bytes": 2, "kind": "file",
+        "dst_bytes": None,
     }  # fmt: skip
     assert (told[-1]["event"], told[-1]["dry"], told[-1]["exit_code"]) == ("summary", True, 5)
 
@@ -168,3 +171,64 @@ def test_the_hint_at_size_only(run: Run, tmp_path: Path) -> None:
     ended = run("sync", "--dry", "a/", "b/")
     assert "--size-only" in ended.err
     assert "  reasons      mtime 12" in ended.err.splitlines()
+
+
+def test_permissions_alone(run: Run, tree: Path, tmp_path: Path) -> None:
+    assert run("sync", "--perms", "a/", "b/").code == 0
+    (tree / "one").chmod(0o640)
+    dry = run("sync", "--dry", "--perms", "a/", "b/")
+    assert dry.out.splitlines() == [
+        "metadata  one  (mode)", "total   0 objects to copy, 0 bytes, permissions of 1 to set"
+    ]  # fmt: skip
+    ended = run("sync", "-v", "--perms", "a/", "b/")
+    assert ended.code == 0
+    lines = ended.err.splitlines()
+    assert "permissions of one  (0 bytes)" in lines
+    assert "  permissions          1  other mode or owner, the content is the same" in lines
+    assert "  reasons      mode 1" in lines
+    assert (tmp_path / "b" / "one").stat().st_mode & 0o777 == 0o640
+
+
+def test_links_and_directories(run: Run, tree: Path, tmp_path: Path) -> None:
+    (tree / "link").symlink_to("nowhere")
+    dry = run("sync", "-n", "-l", "--dirs", "a/", "b/")
+    assert dry.out.splitlines()[:4] == [
+        "copy    d/  (directory, missing)", "copy    d/two  (2 bytes, missing)", "copy    link  (link, missing)",
+        "copy    one  (1 byte, missing)",
+    ]  # fmt: skip
+    assert run("sync", "-l", "--dirs", "a/", "b/").code == 0
+    (tmp_path / "b" / "link").unlink()
+    (tmp_path / "b" / "link").symlink_to("elsewhere")
+    assert "update  link  (link, link)" in run("sync", "-n", "-l", "a/", "b/").out.splitlines()
+
+
+def test_what_the_destination_cannot_keep_is_told_first_and_counted_last(
+    run: Run, tree: Path, moto_s3: S3Server, bucket: Callable[[S3Server], str]
+) -> None:
+    address = f"minio://{moto_s3.key}:{moto_s3.secret}@{moto_s3.host}/{bucket(moto_s3)}/p/"
+    (tree / "link").symlink_to("one")
+    ended = run("sync", "--perms", "--links", "a/", address)
+    assert ended.code == 0
+    notes = [line for line in ended.err.splitlines() if line.startswith("fsync: NOTE: ")]
+    assert notes[0].startswith("fsync: NOTE: --perms has no effect: ")
+    assert notes[1].startswith("fsync: NOTE: --links: ")
+    assert notes[2:] == ["fsync: NOTE: --perms: 2 entries were copied without mode, owner and group"]
+    assert "  not copied           1  links to nothing and special files" in ended.err.splitlines()
+
+
+def test_a_dry_run_inside_one_store_says_so(
+    run: Run, tree: Path, moto_s3: S3Server, bucket: Callable[[S3Server], str]
+) -> None:
+    root = f"minio://{moto_s3.key}:{moto_s3.secret}@{moto_s3.host}/{bucket(moto_s3)}"
+    assert run("sync", "-q", "a/", f"{root}/p/").code == 0
+    total = run("sync", "--dry", f"{root}/p/", f"{root}/q/").out.splitlines()[-1]
+    assert total == "total   2 objects to copy, 3 bytes, copied inside the store (server-side)"
+    assert run("sync", "--dry", "a/", f"{root}/q/").out.splitlines()[-1] == "total   2 objects to copy, 3 bytes"
+
+
+def test_a_report_is_a_table_of_what_was_done(run: Run, tree: Path, tmp_path: Path) -> None:
+    assert run("sync", "--quiet", "--report", "r.jsonl", "a/", "b/") == Ended(0, "", "")
+    rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [(row["key"], row["action"], row["status"]) for row in rows] == [
+        ("d/two", "copy", "done"), ("one", "copy", "done"),
+    ]  # fmt: skip

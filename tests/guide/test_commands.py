@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.guide.world import A, B, C, World, grown, plant
+from tests.guide.world import OLD, A, B, C, World, grown, plant
 
 #: every heading of the guide and the number of command lines under it
 HEADINGS = {
@@ -73,17 +72,19 @@ def under(heading: str) -> list[str]:
 
 
 def test_every_line_of_the_guide_is_here_under_its_heading() -> None:
-    assert Counter(heading for heading, _ in LINES) == Counter({name: count for name, count in HEADINGS.items() if count})
+    assert Counter(heading for heading, _ in LINES) == Counter(
+        {name: count for name, count in HEADINGS.items() if count}
+    )
     assert len(LINES) == 18
     assert {command for _, command in LINES} > set(NOT_RUN)
     assert len([command for _, command in LINES if command not in NOT_RUN]) == 11
 
 
-@pytest.mark.parametrize(("command", "start"), zip(under("Command Syntax"), ("te", "ab"), strict=True))
-def test_a_prefix_is_exchanged(world: World, command: str, start: str) -> None:
+@pytest.mark.parametrize(("number", "start"), [(0, "te"), (1, "ab")])
+def test_a_prefix_is_exchanged(world: World, number: int, start: str) -> None:
     plant(world.work, {"test/a/x": b"1", "text/y": b"2", "tea": b"3", "other/te": b"4"})
 
-    ended = world.run(command).well()
+    ended = world.run(under("Command Syntax")[number]).well()
 
     renamed = {f"{start}st/a/x": b"1", f"{start}xt/y": b"2", f"{start}a": b"3"}
     assert grown(world.home / "mnt") == renamed
@@ -161,20 +162,16 @@ def test_update_never_replaces_what_is_newer(world: World, option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "kept"),
-    zip(
-        under("Exclude Directories/Files"),
-        (
-            ("4.png", "a.txt", "album/4.png", "album/5.png", "images/i.jpg", "pic/1.png", "pic/deep/2.png"),
-            ("a.txt", "album/5.png", "images/i.jpg"),
-        ),
-        strict=True,
-    ),
+    ("number", "kept"),
+    [
+        (0, ("4.png", "a.txt", "album/4.png", "album/5.png", "images/i.jpg", "pic/1.png", "pic/deep/2.png")),
+        (1, ("a.txt", "album/5.png", "images/i.jpg")),
+    ],
 )
-def test_excludes(world: World, command: str, kept: tuple[str, ...]) -> None:
+def test_excludes(world: World, number: int, kept: tuple[str, ...]) -> None:
     plant(world.mount, TREE)
 
-    world.run(command).well()
+    world.run(under("Exclude Directories/Files")[number]).well()
 
     assert world.objects(A) == {key: TREE[key] for key in kept}
 
@@ -212,16 +209,12 @@ def test_threads(world: World, option: str) -> None:
 def test_bwlimit_counts_megabits_a_second(world: World) -> None:
     plant(world.work, {f"src/{number}": os.urandom(250_000) for number in range(8)})
 
-    began = time.monotonic()
-    world.bash("fsync sync ./src/ ./free/").well()
-    free = time.monotonic() - began
-    began = time.monotonic()
-    world.bash("fsync sync --bwlimit 8 ./src/ ./held/").well()
-    held = time.monotonic() - began
+    held = world.bash("fsync sync --json --bwlimit 8 ./src/ ./dst/").well().summary
 
-    assert grown(world.work / "held") == grown(world.work / "src")
-    # 2 MB at 1 MB/s, some of it in the first burst
-    assert held - free > 1
+    assert grown(world.work / "dst") == grown(world.work / "src")
+    assert held["bytes"] == 2_000_000
+    # 16 Mbit; a part of the first second's share may go out at once
+    assert held["seconds"] > 1
 
 
 def test_empty_directories_need_dirs(world: World) -> None:
@@ -274,7 +267,6 @@ def test_workers_are_refused_in_one_line(world: World) -> None:
 
     assert (ended.code, ended.out, len(ended.err.splitlines())) == (2, "", 1)
     assert "--worker" in ended.err
-    assert "HIJKLMN" not in ended.err
     assert world.objects(B) == {}
 
 
@@ -296,12 +288,3 @@ def test_data_copy_of_a_volume(world: World) -> None:
 
     assert world.objects(B) == world.objects(C)
     assert (first.summary["copied"], again.summary["copied"], again.summary["updated"]) == (7, 0, 0)
-
-
-@pytest.mark.parametrize("command", [command for _, command in LINES if command not in NOT_RUN])
-def test_no_secret_is_shown(world: World, command: str) -> None:
-    plant(world.mount, TREE)
-
-    ended = world.run(command, "--verbose")
-
-    assert "HIJKLMN" not in ended.out + ended.err

@@ -8,8 +8,10 @@ An address is never touched. What is exchanged:
 | ``/mnt/jfs/`` | a temporary directory, as the mounted file system |
 | ``~`` and ``./`` | HOME and the working directory are temporary directories |
 | ``...@aaa.s3.us-west-1.amazonaws.com`` | the options ``client_kwargs.endpoint_url`` and path style: moto |
-| ``...@bbb.oss-cn-hangzhou.aliyuncs.com`` | the option ``endpoint``: the OSS proxy in front of moto |
-| ``...@ccc-125000.cos.ap-beijing.myqcloud.com`` | the option ``scheme=http``, and ``http_proxy``: the COS proxy in front of moto |
+| ``...@bbb.oss-cn-hangzhou.aliyuncs.com`` | the option ``endpoint``: the OSS proxy |
+| ``...@ccc-125000.cos.ap-beijing.myqcloud.com`` | the option ``scheme=http``, and ``http_proxy``: the COS proxy |
+
+Both proxies stand in front of the same moto server.
 """
 
 from __future__ import annotations
@@ -92,7 +94,7 @@ class World:
         return " ".join([verb, *options, *(shlex.quote(word) for word in more)])
 
     def bash(self, line: str) -> Ended:
-        """Run a line in bash, where ``fsync`` is this checkout's program."""
+        """Run a line in bash, where ``fsync`` is this checkout's program; no output may show the guide's secret."""
         program = f'fsync() {{ {shlex.quote(sys.executable)} -m fsync "$@"; }}'
         proxies = {"http_proxy": self.cos.endpoint, "no_proxy": "127.0.0.1"}
         done = subprocess.run(
@@ -105,6 +107,7 @@ class World:
             timeout=60,
             check=False,
         )
+        assert "HIJKLMN" not in done.stdout + done.stderr
         return Ended(line, done.returncode, done.stdout, done.stderr)
 
     def run(self, command: str, *more: str) -> Ended:

@@ -31,7 +31,8 @@ TOP = Path(__file__).parents[2]
 #: headers that belong to one connection or to the client's own signature
 _OWN = {
     "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "date", "expect", "host",
-    "keep-alive", "proxy-authorization", "proxy-connection", "server", "te", "transfer-encoding", "upgrade", "user-agent",
+    "keep-alive", "proxy-authorization", "proxy-connection", "server", "te", "transfer-encoding", "upgrade",
+    "user-agent",
 }  # fmt: skip
 #: what follows the prefix of a dialect's header and has no equal in S3
 _UNTOLD = {"acl", "additional-headers", "content-sha256", "date", "forbid-overwrite", "object-acl", "security-token",
@@ -89,7 +90,7 @@ class Proxy:
         body = await request.read()
         if "append" in query:
             return await self._append(path, int(query.get("position", "0")), body)
-        bucket, _, key = path.strip("/").partition("/")
+        key = path.strip("/").partition("/")[2]
         if request.method == "PUT" and not key:
             body = b""  # each dialect words the creation of a bucket in its own way
         headers = self._to_s3(request.headers)

@@ -264,7 +264,7 @@ def test_paths_are_addresses(source: str, target: Path) -> None:
 
 def test_what_is_no_address_is_refused() -> None:
     with pytest.raises(AddressError, match="int"):
-        fsync.sync(5, "/tmp/x/")
+        fsync.sync(5, "/x/")
 
 
 # what it tells ---------------------------------------------------------------------------------------------------

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+import fsync
 from fsync.cli import main
 from fsync.cli.arguments import VERBS, Command, flags_of, parse
 from fsync.cli.faults import explain, hider
 from fsync.cli.foreign import ANSWERS, NOT_YET, REFUSED, flags_in, unknown_option
-from fsync.cli.text import plan_line, summary_lines, total_line
-from fsync.display import FAILURES_SHOWN, Display, amount, duration, exactly
+from fsync.cli.text import difference_line, plan_line, summary_lines, total_line
+from fsync.display import FAILURES_SHOWN, Display, amount, duration, exactly, moved
 from fsync.errors import OptionError, SafetyStop, UsageError
 from fsync.options import TABLE, options_from
 
@@ -56,7 +57,8 @@ def test_spellings_of_one_line(words: tuple[str, ...]) -> None:
 
 
 def test_every_spelling_in_the_table_is_read_and_checked() -> None:
-    values = {"N": "7", "SIZE": "64M", "SECONDS": "7", "N|N%": "7%", "K=V": "a=b", "ADDRESS": "c/", "DIR": "."}
+    values = {"N": "7", "SIZE": "64M", "SECONDS": "7", "N|N%": "7%", "K=V": "a=b", "ADDRESS": "c/", "DIR": ".",
+              "MBPS": "7.5", "FILE": "r.csv"}  # fmt: skip
     for verb, facts in VERBS.items():
         for flag, row in flags_of(verb).items():
             if row.name == "rules":
@@ -64,7 +66,7 @@ def test_every_spelling_in_the_table_is_read_and_checked() -> None:
             words = [flag] if row.metavar is None else [flag, values[row.metavar]]
             command = read(verb, *words, *facts.addresses)
             needed = {name: True for name in ("dry", "delete_dst") if verb == "sync"}
-            checked = options_from({**needed, **command.options}, verb=verb)
+            checked = options_from({**needed, **command.options}, verb=verb, from_cli=True)
             assert getattr(checked, row.name) != row.default, flag
 
 
@@ -105,6 +107,12 @@ def test_addresses_of_any_kind() -> None:
         (("sync",), "SRC and DST are missing"),
         (("sync", "a"), "DST is missing"),
         (("ls",), "ADDRESS is missing"),
+        (("check", "a"), "DST is missing"),
+        (("storages", "a"), "takes no address"),
+        (("storages", "--dry"), "--dry is an option of fsync sync, not of fsync storages"),
+        (("check", "--bwlimit", "5", "a", "b"), "--bwlimit is an option of fsync sync, not of fsync check"),
+        (("sync", "a", "b", "--bwlimit"), "--bwlimit needs a value: --bwlimit MBPS"),
+        (("sync", "a", "b", "--report"), "--report needs a value: --report FILE"),
         (("sync", "a", "b", "c"), "3 addresses were given"),
         (("sync", "--thr", "5", "a", "b"), "--thr is no option of fsync sync"),
         (("sync", "--treads=5", "a", "b"), "did you mean --threads?"),
@@ -138,8 +146,8 @@ def test_help_tells_every_option_with_its_default(verb: str, monkeypatch: pytest
     lines = shown.splitlines()
     for flag in flags_of(verb):
         assert any(re.search(rf"^  .*(?<!\S){re.escape(flag)}(,| |$)", line) for line in lines), flag
-    assert "requests and copies in flight (default: 10)" in shown
-    assert "(default: 256M)" in shown
+    assert ("requests and copies in flight (default: 10)" in shown) is (verb != "storages")
+    assert ("(default: 256M)" in shown) is (verb != "storages")
     assert "exit codes:" in shown
     assert parse([verb, "-h", "whatever"]) == shown
 
@@ -153,7 +161,7 @@ def test_version_and_general_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"fsync \d+\.\d+\.\d+\n", capsys.readouterr().out)
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(f"  {verb:<6} {facts.summary}" in shown for verb, facts in VERBS.items())
+    assert all(f"  {verb:<9} {facts.summary}" in shown for verb, facts in VERBS.items())
 
 
 def test_nothing_at_all_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,6 +181,29 @@ def test_help_loads_the_standard_library_only() -> None:
 
 
 # other programs' options
+
+
+def test_options_of_juicefs_that_exist_are_read() -> None:
+    switches = ("--dirs", "--perms", "-l", "--check-new", "--exact")
+    given = (*switches, "--processes=0", "--bwlimit", "1.5G", "-report", "r.csv")
+    checked = options_from(options(*given), verb="sync", from_cli=True)
+    assert (checked.dirs, checked.perms, checked.links, checked.check_new, checked.exact) == (True,) * 5
+    assert (checked.processes, checked.bwlimit, checked.report) == (0, 1500.0, "r.csv")
+
+
+def test_the_archive_of_rsync_is_spelled_out() -> None:
+    answer = unknown_option("-a", "sync", flags_of("sync"))
+    assert "it is --dirs --links --perms" in answer
+    assert "--perms" not in unknown_option("-a", "ls", flags_of("ls"))
+
+
+@pytest.mark.parametrize("name", ["json", "quiet", "verbose"])
+def test_what_the_command_line_shows_is_no_option_of_a_function(name: str, tmp_path: Path) -> None:
+    for call in (fsync.sync, fsync.check, fsync.plan):
+        with pytest.raises(OptionError, match=f"^{name} is for the command line: from Python, progress="):
+            call(tmp_path / "a", tmp_path / "b", **{name: True})
+    with pytest.raises(OptionError, match=f"^{name} is for the command line"):
+        fsync.ls(tmp_path, **{name: False})
 
 
 def test_every_answer_names_options_that_exist() -> None:
@@ -273,7 +304,11 @@ def test_durations() -> None:
 
 def summary(**values: Any) -> dict[str, Any]:
     counts = dict.fromkeys(
-        ("copied", "updated", "deleted", "skipped", "excluded", "failed", "vanished", "protected", "extra", "bytes"), 0
+        (
+            *("copied", "updated", "deleted", "skipped", "excluded", "failed", "vanished", "protected", "extra"),
+            *("metadata", "bytes"),
+        ),
+        0,
     )
     rest = {"verified_by": {}, "reasons": {}, "complete": True, "dry": False, "seconds": 2.0, "exit_code": 0}
     return {**counts, **rest, **values}
@@ -301,6 +336,26 @@ def test_the_summary_of_a_dry_run_promises_only() -> None:
     assert "  would move   5 bytes" in told
 
 
+def test_the_summary_of_a_check_tells_what_was_found() -> None:
+    told = summary_lines(
+        summary(copied=1, updated=12, extra=3, deleted=3, skipped=5, metadata=2, bytes=9, dry=True, exit_code=5,
+                reasons={"mtime": 12, "extra": 3, "mode": 2, "missing": 1}),
+        "check",
+    )  # fmt: skip
+    hint = "12 of 13 differences are of time alone, sizes being equal: "
+    assert told == [
+        "Differences found, 2.0 s:",
+        "  missing              1",
+        "  different           12",
+        "  permissions          2  other mode or owner, the content is the same",
+        "  extra                3",
+        "  the same             5",
+        "  reasons      mtime 12, extra 3, mode 2, missing 1",
+        hint + "--size-only leaves them out, --checksum compares the content",
+    ]
+    assert summary_lines(summary(dry=True), "check")[0] == "Equal, 2.0 s:"
+
+
 def test_an_incomplete_run_says_so_first() -> None:
     assert summary_lines(summary(complete=False))[0].startswith("Stopped before the end")
 
@@ -320,13 +375,28 @@ def test_size_only_is_named_where_times_decide(reasons: dict[str, int], hinted: 
 
 
 def test_lines_of_a_dry_run() -> None:
-    event = {"action": "copy", "key": "k", "bytes": 2048, "reason": "missing"}
+    event = {"action": "copy", "key": "k", "bytes": 2048, "reason": "missing", "kind": "file"}
     assert plan_line(event, "k") == "copy    k  (2.0 KiB (2048 bytes), missing)"
     assert plan_line({**event, "action": "delete", "bytes": None}, "k") == "delete  k  (size unknown, missing)"
     assert (
-        total_line(summary(copied=1, updated=1, deleted=3, bytes=9))
+        total_line(summary(copied=1, updated=1, deleted=3, bytes=9), server_side=False)
         == "total   2 objects to copy, 9 bytes, 3 to delete"
     )
+    assert plan_line({**event, "kind": "link"}, "k") == "copy    k  (link, missing)"
+    assert plan_line({**event, "action": "metadata", "reason": "mode"}, "k") == "metadata  k  (mode)"
+    assert total_line(summary(copied=1, metadata=2, bytes=9), server_side=True) == (
+        "total   1 object to copy, 9 bytes, copied inside the store (server-side), permissions of 2 to set"
+    )
+    assert total_line(summary(), server_side=True) == "total   0 objects to copy, 0 bytes"
+
+
+def test_lines_of_a_check() -> None:
+    event = {"action": "update", "key": "k", "bytes": 3, "dst_bytes": 5, "reason": "size", "kind": "file"}
+    assert difference_line(event, "k") == "differs  k  (size 3 -> 5)"
+    assert difference_line({**event, "reason": "digest"}, "k") == "differs  k  (digest)"
+    assert difference_line({**event, "action": "metadata", "reason": "mode"}, "k") == "differs  k  (mode)"
+    assert difference_line({**event, "action": "copy", "reason": "missing"}, "k") == "missing  k"
+    assert difference_line({**event, "action": "delete", "reason": "extra"}, "k") == "extra    k"
 
 
 # the display
@@ -334,10 +404,11 @@ def test_lines_of_a_dry_run() -> None:
 
 def figures(**values: Any) -> dict[str, Any]:
     known = dict.fromkeys(("listed", "planned", "planned_bytes", "done", "bytes", "skipped", "failed", "deleted"), 0)
-    return {"v": 1, "event": "progress", "listing": True, "seconds": 1.0, **known, **values}
+    rest = {"moved": values.get("bytes", 0), "large": []}
+    return {"v": 1, "event": "progress", "listing": True, "seconds": 1.0, **known, **rest, **values}
 
 
-START = {"v": 1, "event": "start", "source": "a/", "destination": "b/", "rule": "by size"}
+START = {"v": 1, "event": "start", "source": "a/", "destination": "b/", "rule": "by size", "verb": "sync"}
 
 
 def shown(*events: dict[str, Any], **settings: Any) -> list[str]:
@@ -369,6 +440,20 @@ def test_verbose_tells_each_action() -> None:
     done = {"v": 1, "event": "done", "key": "k", "action": "update", "bytes": 1}
     assert shown(START, done, verbose=True)[1:] == ["updated k  (1 byte)"]
     assert shown(START, done)[1:] == []
+    permitted = {**done, "action": "metadata", "bytes": 0}
+    assert shown(START, permitted, verbose=True)[1:] == ["permissions of k  (0 bytes)"]
+
+
+def test_a_check_says_so() -> None:
+    assert shown({**START, "verb": "check"}) == ["Comparing a/ -> b/, by size"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "told"),
+    [({"moved": 50}, 50), ({"moved": 0, "bytes": 70}, 70), ({"moved": 300, "bytes": 70}, 100), ({"bytes": 0}, 0)],
+)
+def test_bytes_moved_are_never_more_than_planned_nor_less_than_done(figure: dict[str, int], told: int) -> None:
+    assert moved(figures(planned_bytes=100, **figure)) == told
 
 
 def test_only_the_first_failures_are_told_in_full() -> None:

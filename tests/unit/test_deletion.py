@@ -121,6 +121,7 @@ def test_a_restart_forgets_extras_and_keeps_protections() -> None:
         ("a/b", ["a"], True),
         ("e", ["\u00e9"], True),
         ("ss", ["\u00df"], True),
+        ("fi", ["\ufb01"], True),
     ],
 )
 def test_names_are_compared_as_file_systems_fold_them(extra: str, written: list[str], goes: bool) -> None:

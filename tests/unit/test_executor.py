@@ -48,7 +48,7 @@ _passes = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(_passes)
 def test_no_key_is_planned_twice_over_restarts(passes: list[tuple[list[bytes], list[int]]]) -> None:
     planned = Planned(spill_dir=None)

@@ -69,7 +69,7 @@ def test_the_hash_does_not_depend_on_how_the_bytes_come(data: bytes, size: int, 
     assert hasher.hexdigest() == hasher.hexdigest()
 
 
-@pytest.mark.parametrize("length", [5 * MIB, 5 * MIB + 1, 10 * MIB, 12 * MIB - 1])
+@pytest.mark.parametrize("length", [5 * MIB + 1, 12 * MIB - 1])
 def test_the_hash_is_what_servers_give(s3_server: S3Server, bucket: Callable[[S3Server], str], length: int) -> None:
     data = bytes(range(256)) * (length // 256) + b"x" * (length % 256)
     client, name = s3_server.client(), bucket(s3_server)

@@ -111,10 +111,10 @@ def test_bad_values_are_known_for_every_row() -> None:
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_a_default_passes_its_own_parser(row: Option) -> None:
     if row.default is None:
-        assert getattr(options_from({row.name: None}, verb="sync"), row.name) is None
+        assert getattr(options_from({row.name: None}, verb="sync", from_cli=True), row.name) is None
     else:
         assert row.parse(row.default) == row.default
-        assert getattr(options_from({row.name: row.default}, verb="sync"), row.name) == row.default
+        assert getattr(options_from({row.name: row.default}, verb="sync", from_cli=True), row.name) == row.default
     assert getattr(Options(), row.name) == row.default
 
 
@@ -123,7 +123,7 @@ def test_a_row_says_what_it_is(row: Option) -> None:
     assert row.help
     assert not row.help.endswith(".")
     assert row.group
-    assert set(row.verbs) <= {"sync", "check", "ls"}
+    assert set(row.verbs) <= {"sync", "check", "ls", "storages"}
     if row.name != "rules":
         assert row.flags[0].startswith("--")
         assert "--" + row.name.replace("_", "-") in row.flags
@@ -138,7 +138,7 @@ def test_no_flag_has_two_meanings() -> None:
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
 def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(OptionError) as caught:
-        options_from({**with_company(name), name: value}, verb="sync")
+        options_from({**with_company(name), name: value}, verb="sync", from_cli=True)
     message = str(caught.value)
     assert message.startswith(f"{spelling(name)} ")
     assert _SECRET not in message
@@ -151,7 +151,7 @@ def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("name", "value", "parsed"), GOOD)
 def test_a_good_value_is_read(name: str, value: Any, parsed: Any) -> None:
-    read = getattr(options_from({**with_company(name), name: value}, verb="sync"), name)
+    read = getattr(options_from({**with_company(name), name: value}, verb="sync", from_cli=True), name)
     assert read == parsed
     assert type(read) is type(parsed)
 
@@ -174,7 +174,7 @@ def test_a_value_of_a_wrong_type_is_refused_by_name(name: str, value: Any) -> No
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_none_means_the_default(row: Option) -> None:
-    assert getattr(options_from({row.name: None}, verb="sync"), row.name) == row.default
+    assert getattr(options_from({row.name: None}, verb="sync", from_cli=True), row.name) == row.default
 
 
 CONTRADICTIONS: list[tuple[dict[str, Any], list[str]]] = [
@@ -254,7 +254,15 @@ def test_unknown_names_are_refused(name: str, verb: str, hint: str) -> None:
 
 def test_every_row_belongs_to_its_verbs() -> None:
     for verb in ("sync", "check", "ls"):
-        assert set(option_names(verb)) == {"include", "exclude"} | {row.name for row in TABLE if verb in row.verbs}
+        rows = [row for row in TABLE if verb in row.verbs]
+        assert set(option_names(verb, from_cli=True)) == {"include", "exclude"} | {row.name for row in rows}
+        assert set(option_names(verb)) == {"include", "exclude"} | {row.name for row in rows if not row.cli_only}
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.cli_only], ids=lambda row: row.name)
+def test_what_is_for_the_command_line_is_refused_from_python(row: Option) -> None:
+    with pytest.raises(OptionError, match=f"{row.name} is for the command line"):
+        options_from({row.name: True}, verb="sync")
 
 
 # values ----------------------------------------------------------------------------------------------------------

@@ -87,6 +87,18 @@ def test_pages_stay_small(memory: int) -> None:
     assert len(result) > 1
 
 
+@pytest.mark.parametrize("fan_in", [2, 32])
+def test_runs_of_several_batches(fan_in: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorting, "_FAN_IN", fan_in)
+    count, pages = 20_000, 4
+    keys = [b"%08d" % (number * 7919 % (count * pages)) for number in range(count * pages)]
+    # each page a run of three batches; the runs overlap, and one lies behind all others
+    runs = [page(*keys[start : start + count]) for start in range(0, len(keys), count)]
+    runs.insert(1, page(*(b"z%08d" % number for number in range(count))))
+    result = gathered(sorted_pages(stream(runs), memory=0))
+    assert keys_of(result) == sorted(keys_of(runs))
+
+
 def test_equal_keys_stand_together_across_runs() -> None:
     pages = [page({"key": b"k", "size": number}, {"key": b"%d" % number}) for number in range(40)]
     result = gathered(sorted_pages(stream(pages), memory=0))

@@ -1,0 +1,112 @@
+"""Every command of ``docs/guide.md`` is run, its addresses reached as ``world.py`` says."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from tests.guide.world import TOP, A, B, C, World, grown, plant
+
+TEXT = (TOP / "docs/guide.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = [line for _, block in BLOCKS for line in block.splitlines()]
+_DATA = {"report.csv": b"1,2\n", "report.csv.bak": b"0\n", "notes.txt": b"n", "pic/a.png": b"png", ".hidden": b"h"}
+_IMAGES = {f"images/{number}.jpg": b"i" for number in range(10)}
+
+
+@pytest.fixture
+def filled(world: World) -> World:
+    """The guide's storages with something in each, and directories to run local commands in."""
+    world.put(A, {"movies/one.mp4": b"1", "movies/sub/two.mp4": b"22"})
+    world.put(C, {"vol/chunks/0/0/1_0_4": b"blok"})
+    plant(world.mount, {**_IMAGES, "pic/1.png": b"p", "4.png": b"4", ".trashed": b"t", "a.txt": b"a"})
+    plant(world.work, {f"data/{key}": data for key, data in _DATA.items()})
+    plant(world.work, {"test/x": b"1", "text/y": b"2"})
+    (world.work / "data/link").symlink_to("report.csv")
+    (world.work / "data/empty").mkdir()
+    return world
+
+
+def test_every_block_is_commands() -> None:
+    assert {language for language, _ in BLOCKS} == {"bash"}
+    assert all(re.match(r"fsync (sync|ls) ", line) for line in COMMANDS)
+    assert len(COMMANDS) > 20
+
+
+def test_the_chapters_are_those_of_the_guide_we_follow() -> None:
+    # each heading of the guide to juicefs sync, and ours
+    chapters = {
+        "Basic Usage": "Basic use",
+        "Command Syntax": "Addresses and the command",
+        "Required Storages": "Storages used below",
+        "Synchronize between Object Storage and JuiceFS": "Between object storage and JuiceFS",
+        "Synchronize between Object Storages": "Between object storages",
+        "Advanced Usage": "Advanced use",
+        "Incremental and Full Synchronization": "Incremental and full",
+        "Pattern Matching": "Patterns",
+        "Exclude Directories/Files": "Leaving out",
+        "Include Directories/Files": "Keeping",
+        "Multi-threading and Bandwidth Throttling": "Threads and bandwidth",
+        "Directory Structure and File Permissions": "Directories and permissions",
+        "Copy Symbolic Links": "Links",
+        "Multi-machine Concurrent Synchronization": "Several machines",
+        "Application Scenarios": "Scenarios",
+        "Geo-disaster Recovery Backup": "A copy of all files at another place",
+        "Build a JuiceFS Data Copy": "A second bucket under a volume",
+    }
+    ours = re.findall(r"^##+ (.*)$", TEXT, re.MULTILINE)
+    assert [heading for heading in ours if heading in chapters.values()] == list(chapters.values())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(filled: World, command: str) -> None:
+    if command.startswith("fsync ls"):
+        ended = filled.bash(command).well()
+        assert [line.split()[-1] for line in ended.out.splitlines() if line.endswith("csv")] == ["report.csv"]
+        return
+    before = {name: grown(filled.work / name) for name in ("data", "test", "text")}
+    if "--max-delete" in command:
+        # the two that are too many must be few among the rest
+        filled.put(A, _IMAGES)
+
+    ended = filled.run(command, "--json").well()
+
+    assert ended.summary["complete"]
+    assert ended.summary["copied"] > 0
+    assert {name: grown(filled.work / name) for name in before} == before
+
+
+def test_what_the_first_command_leaves(filled: World) -> None:
+    filled.bash(COMMANDS[0]).well()
+    assert grown(filled.work / "backup") == {**_DATA, "link": _DATA["report.csv"]}
+
+
+def test_one_object_and_one_file_into_a_directory(filled: World) -> None:
+    exact, into = (line for line in COMMANDS if "./data/report.csv" in line or "./data/notes.txt" in line)
+    filled.bash(exact).well()
+    assert grown(filled.work / "backup") == {"report-old.csv": _DATA["report.csv"]}
+    filled.bash(into).well()
+    assert sorted(os.listdir(filled.work / "backup")) == ["notes.txt", "report-old.csv"]
+
+
+def test_deletions_with_a_limit(filled: World) -> None:
+    (command,) = (line for line in COMMANDS if "--max-delete" in line)
+    held = filled.objects(A)
+    # nothing but what the volume does not have: more than a fifth
+    assert filled.run(command).code == 4
+    assert filled.objects(A) == {**held, **grown(filled.mount)}
+    # now the same two are few among many
+    filled.run(command).well()
+    assert filled.objects(A) == grown(filled.mount)
+
+
+def test_the_data_copy_is_the_same(filled: World) -> None:
+    filled.run(COMMANDS[-1]).well()
+    assert filled.objects(B) == filled.objects(C)
+
+
+def test_workers_are_answered_as_the_guide_says(filled: World) -> None:
+    assert filled.bash("fsync sync --worker bob@192.0.2.1 ./data/ ./backup/").code == 2
+    assert not (filled.work / "backup").exists()
