@@ -196,9 +196,11 @@ class Call:
     async def plan(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield the plan."""
         from fsync import pipeline
+        from fsync.executor import keep_plan
 
         async with opened(self.src, self.dst, self.options, None) as ends:
             async for batch in pipeline.plan(ends):
+                keep_plan(batch, ends.report)
                 yield batch
 
 
@@ -256,13 +258,17 @@ def _shared(
     src_options, dst_options = dict(of_src or {}), dict(of_dst or {})
     if not both:
         return src_options, dst_options
-    ends = [(parse(src), src_options), (parse(dst), dst_options)]
+    ends = [
+        (parse(end, options={**both, **options}), options) for end, options in ((src, src_options), (dst, dst_options))
+    ]
     remote = [end for end in ends if end[0].family != "local"]
     if len(remote) == 2 and remote[0][0].protocol != remote[1][0].protocol:
         raise TypeError(
             "storage_options is for one remote end, or for two of one protocol: "
             "give src_storage_options and dst_storage_options instead"
         )
+    if not remote:
+        raise TypeError("storage_options is for a remote end, and both ends are local")
     for _, options in remote:
         for name, value in both.items():
             options.setdefault(name, value)
@@ -273,7 +279,8 @@ def _ended(error: FsyncError, raise_on_error: bool) -> SyncResult:
     """Return the result of a run that an error ended early, or raise the error."""
     if raise_on_error or isinstance(error, UsageError):
         raise error
-    return error.result or SyncResult(notices=(str(error),), exit_code=error.exit_code)
+    result = error.result or SyncResult(exit_code=error.exit_code)
+    return replace(result, notices=(*result.notices, str(error)))
 
 
 def _judged(result: SyncResult, raise_on_error: bool) -> SyncResult:

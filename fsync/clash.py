@@ -37,6 +37,7 @@ async def resolve_clashes(ends: Ends, executor: Executor, doomed: Spool | None) 
         return set()
     if doomed is None or ends.destination.traits.rename is not Rename.ATOMIC:
         for row, outcome in executor.clashes:
+            outcome.status = Status.FAILED
             outcome.error += "" if ends.options.delete_dst else _HINT
             executor.account(row, [outcome])
         return set()

@@ -59,6 +59,7 @@ class Comparison:
     existing: bool = False
     ignore_existing: bool = False
     perms: bool = False
+    owners: bool = True
 
     def words(self) -> str:
         """Return the rule as one line for people."""
@@ -83,9 +84,12 @@ def comparison_for(
     options: Options,
     source_clock: tuple[float, float] = (0.0, 0.0),
     destination_clock: tuple[float, float] = (0.0, 0.0),
+    *,
+    owners: bool = True,
 ) -> Comparison:
     """Choose the comparison of two storages under the user's options.
 
+    ``owners`` says that this user may set owners and groups.
     The clocks are bounds in seconds, (least, most), of how far each side's clock is ahead of ours.
     """
     if MtimeKind.NONE in (source.mtime, destination.mtime):
@@ -114,6 +118,7 @@ def comparison_for(
         existing=options.existing,
         ignore_existing=options.ignore_existing,
         perms=options.perms and source.permissions and destination.permissions,
+        owners=owners,
     )
 
 
@@ -183,7 +188,8 @@ class _Side:
             if page is None:
                 self.ended = True
                 break
-            batches.append(page)
+            if page.num_rows:
+                batches.append(page)
         self.held = concatenate(batches, PAGE)
 
     def take(self, cut: bytes) -> pa.RecordBatch:
@@ -279,7 +285,7 @@ def _compare(rows: pa.RecordBatch, present: pa.BooleanArray, rule: Comparison) -
         present, reason, pa.scalar(int(Reason.EXISTING if rule.existing else Reason.MISSING), pa.int8())
     )
     if rule.perms:
-        reason = _if(pc.and_(having(reason, Reason.SAME), _other_permissions(rows)), Reason.MODE, reason)
+        reason = _if(pc.and_(having(reason, Reason.SAME), _other_permissions(rows, rule)), Reason.MODE, reason)
     return _actions(reason), reason
 
 
@@ -299,14 +305,21 @@ def _other_kinds(rows: pa.RecordBatch, judged: pa.Array) -> pa.Array:
     return _if(having(rows.column("kind"), Kind.DIRECTORY), Reason.SAME, judged)
 
 
-def _other_permissions(rows: pa.RecordBatch) -> pa.BooleanArray:
-    """Tell where mode, owner or group differ; links have none of their own."""
-    bits = pa.scalar(0o7777, pa.int32())
-    mine, theirs = (pc.bit_wise_and(rows.column(side + "mode"), bits) for side in ("", "dst_"))
-    apart = pc.not_equal(mine, theirs)
+def _other_permissions(rows: pa.RecordBatch, rule: Comparison) -> pa.BooleanArray:
+    """Tell where mode, owner or group differ; links have none of their own.
+
+    Where owners cannot be set, they do not count, nor do the bits that would lend a foreign owner's rights.
+    """
+    foreign = pa.repeat(pa.scalar(False), rows.num_rows)
     for name in ("owner", "group"):
-        apart = pc.or_(apart, pc.fill_null(pc.not_equal(rows.column(name), rows.column("dst_" + name)), False))
-    return pc.and_(pc.fill_null(apart, False), pc.invert(having(rows.column("kind"), Kind.LINK)))
+        foreign = pc.or_(foreign, pc.fill_null(pc.not_equal(rows.column(name), rows.column("dst_" + name)), False))
+    lent = pc.and_(foreign, pa.scalar(not rule.owners))
+    bits = pc.if_else(lent, pa.scalar(0o1777, pa.int32()), pa.scalar(0o7777, pa.int32()))
+    mine, theirs = (pc.bit_wise_and(rows.column(side + "mode"), bits) for side in ("", "dst_"))
+    apart = pc.fill_null(pc.not_equal(mine, theirs), False)
+    if rule.owners:
+        apart = pc.or_(apart, foreign)
+    return pc.and_(apart, pc.invert(having(rows.column("kind"), Kind.LINK)))
 
 
 _SKIPPED = (Reason.SAME, Reason.EXISTING, Reason.IGNORED, Reason.NEWER)
@@ -370,7 +383,7 @@ def settled(rows: pa.RecordBatch, same: pa.BooleanArray, otherwise: Reason, rule
     """Return suspects with their verdict: SAME (or MODE) where ``same`` holds, UPDATE for ``otherwise`` elsewhere."""
     reason = pc.if_else(same, _word(Reason.SAME), _word(otherwise))
     if rule.perms:
-        reason = _if(pc.and_(same, _other_permissions(rows)), Reason.MODE, reason)
+        reason = _if(pc.and_(same, _other_permissions(rows, rule)), Reason.MODE, reason)
     action = _actions(reason)
     return rows.set_column(1, PLAN.field("action"), action).set_column(2, PLAN.field("reason"), reason)
 

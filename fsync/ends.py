@@ -172,7 +172,8 @@ async def opened(
             )
         # the times of one store come from one clock
         clocks = () if destination.same_store(source) else (source.clock(), destination.clock())
-        comparison = comparison_for(source.traits, destination.traits, options, *clocks)
+        comparison = comparison_for(source.traits, destination.traits, options, *clocks, owners=os.geteuid() == 0)
+        running.mask = 0o600 if comparison.perms else 0o666
         ends = Ends(
             source, destination, backup, options, rules, report, comparison,
             source_missing=found is Presence.NOTHING and source.address.is_directory,
@@ -182,6 +183,7 @@ async def opened(
         if keep_rows:
             report.rows = Spool(RESULT_WORDS, directory=options.spill_dir)
         if options.report is not None:
+            _check_report(options.report, source, destination)
             report.file = TableFile(options.report, RESULT_WORDS)
         report.emit(
             "start", source=source.address.given, destination=destination.address.given, rule=comparison.words(),
@@ -232,6 +234,15 @@ async def opened_one(address: Address, options: Options) -> AsyncIterator[Listin
         running.shutdown()
 
 
+def _check_report(path: str, *ends: Storage) -> None:
+    """Refuse a report inside one of the trees: it would be copied, or removed, while it is written."""
+    place = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
+    for end in ends:
+        root = _real(end.address)
+        if root is not None and place.startswith(root):
+            raise OptionError(f"--report {path} lies in {end.address.given}: give a place outside both trees")
+
+
 def _backup_options(dst: Address, options: Options) -> dict[str, Any]:
     """Return the destination's storage options for a backup address of the same protocol."""
     text = options.backup_dir if isinstance(options.backup_dir, str) else ""
@@ -275,7 +286,6 @@ def _running(options: Options) -> Running:
         timeout=options.timeout,
         memory=options.memory,
         pacing=Pacing(retries=options.retries),
-        mask=0o600 if options.perms else 0o666,
         rate=options.bwlimit * 1e6 / 8,
         check_new=options.check_new,
     )

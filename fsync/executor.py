@@ -114,8 +114,11 @@ class Executor:
         return [done[entry.key] for entry in entries]
 
     async def _permit(self, entry: Entry, outcome: Outcome | None) -> Outcome:
-        """Give an entry that was copied, or that needs nothing else (no outcome yet), its permissions."""
-        if (outcome is not None and outcome.status is not Status.DONE) or entry.kind is Kind.LINK:
+        """Give a file that was copied, or that needs nothing else (no outcome yet), its permissions.
+
+        Links have none, and directories get theirs when everything in them is done.
+        """
+        if (outcome is not None and outcome.status is not Status.DONE) or entry.kind is not Kind.FILE:
             return outcome or Outcome(entry.key, Status.DONE)
         try:
             left = await self._destination.set_permissions(entry)

@@ -68,6 +68,7 @@ async def in_order(pages: AsyncIterator[pa.RecordBatch], given: str) -> AsyncIte
     before raises OrderError.
     """
     last: pa.RecordBatch | None = None
+    repeated = False
     async for page in pages:
         if not page.num_rows:
             continue
@@ -75,16 +76,19 @@ async def in_order(pages: AsyncIterator[pa.RecordBatch], given: str) -> AsyncIte
         follows = last is None or last.column("key")[0].as_py() < keys[0].as_py()
         if not follows or not pc.all(pc.less(keys[:-1], keys[1:])).as_py():
             before = 0 if last is None else 1
-            page = _without_repetitions(concatenate([last, page], PAGE) if last is not None else page, given)
+            whole = concatenate([last, page], PAGE) if last is not None else page
+            page, repeated = _without_repetitions(whole, given, repeated)
             page = page.slice(before)
+        else:
+            repeated = False
         if page.num_rows:
             last = page.slice(page.num_rows - 1)
             yield page
 
 
-def _without_repetitions(page: pa.RecordBatch, given: str) -> pa.RecordBatch:
+def _without_repetitions(page: pa.RecordBatch, given: str, repeated: bool) -> tuple[pa.RecordBatch, bool]:
+    """Return the page's rows once each, and whether the last one was repeated; ``repeated`` tells it of the first."""
     kept: list[int] = []
-    repeated = False
     keys = page.column("key").to_pylist()
     for position, key in enumerate(keys):
         if kept and key <= keys[kept[-1]]:
@@ -93,9 +97,9 @@ def _without_repetitions(page: pa.RecordBatch, given: str) -> pa.RecordBatch:
                 raise OrderError(f"the listing of {given} is not in key order: {printable(key)} came after {before}")
             repeated = True
             continue
+        repeated = repeated and not kept
         kept.append(position)
-        repeated = False
-    return page.take(pa.array(kept, pa.int64()))
+    return page.take(pa.array(kept, pa.int64())), repeated
 
 
 async def look_ahead(pages: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:

@@ -163,6 +163,8 @@ def key_values(value: Any) -> dict[str, Any]:
     for item in [value] if isinstance(value, str) else list(value):
         if isinstance(item, Mapping):
             _merge(merged, item)
+        elif not isinstance(item, str):
+            raise ValueError("is KEY=VALUE or @FILE.json")
         elif item.startswith("@"):
             _merge(merged, _read_json(item[1:]))
         else:
@@ -251,9 +253,11 @@ def _row(
         "repeats": repeats,
         "cli_only": cli_only,
     }
+    # these may hold secrets
+    shown = group != "addresses" and metavar != "ADDRESS"
     if isinstance(default, dict):
-        return field(default_factory=dict, metadata=meta)
-    return field(default=default, metadata=meta)
+        return field(default_factory=dict, metadata=meta, repr=shown)
+    return field(default=default, metadata=meta, repr=shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,8 +469,8 @@ def spelling(name: str) -> str:
 
 
 def _patterns(name: str, value: Any) -> Iterable[str]:
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, Iterable) or not all(isinstance(pattern, str) for pattern in values):
+    values = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    if not all(isinstance(pattern, str) for pattern in values):
         raise OptionError(f"--{name} is a pattern or a list of patterns, not {value!r}")
     return values
 

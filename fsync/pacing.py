@@ -53,7 +53,7 @@ _PASSING_CODES = {
 _PASSING_NAMES = {
     "HTTPClientError", "EndpointConnectionError", "ConnectionClosedError", "IncompleteRead", "ClientPayloadError",
     "ServerDisconnectedError", "ClientConnectionError", "ResponseParserError", "TransportError", "FSTimeoutError",
-    "RequestError", "ServiceRequestError", "ServiceResponseError",
+    "RequestError", "ServiceRequestError", "ServiceResponseError", "ConnectTimeoutError", "ReadTimeoutError",
 }  # fmt: skip
 
 

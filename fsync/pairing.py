@@ -88,6 +88,8 @@ def _refuse(src: Address, dst: Address, *, inner_is_src: bool) -> None:
 def store(address: Address) -> tuple[Any, ...]:
     """Return what tells one store from another, credentials aside: equal for addresses whose roots can be compared."""
     options, family = address.storage_options, address.family
+    if family == "memory" and not getattr(address.filesystem, "global_store", True):
+        return (family, id(address.filesystem.store))
     if family in ("local", "memory"):
         return (family,)
     if family == "generic":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pyarrow as pa
 
@@ -18,6 +17,7 @@ from fsync.executor import Executor
 from fsync.report import SyncResult
 from fsync.selection import Selection
 from fsync.spool import Spool
+from fsync.transfer.batch import entries_of
 
 
 async def sync(ends: Ends) -> SyncResult:
@@ -48,7 +48,7 @@ async def sync(ends: Ends) -> SyncResult:
                 f"nothing was deleted, because {report.counts['failed']} entries failed: {ends.extras.count} entries "
                 "at the destination that the source does not have were left alone"
             )
-        await _set_directory_times(ends)
+        await _finish_directories(ends)
         tell_what_was_not_kept(ends)
     except BaseException as error:
         await executor.cancel()
@@ -118,14 +118,25 @@ async def _copy_late(ends: Ends, executor: Executor, late: Spool) -> None:
         waiting = again
 
 
-async def _set_directory_times(ends: Ends) -> None:
-    """Give the destination's directories the times of the source's, now that nothing more changes in them."""
-    for batch in ends.directories:
-        times = batch.column("mtime").cast(pa.int64()).to_pylist()
-        for key, mtime in zip(batch.column("key").to_pylist(), times, strict=True):
-            if mtime is not None:
-                with suppress(FileNotFoundError, NotADirectoryError, TypeClash):
-                    await ends.destination.set_directory_time(key, mtime)
+async def _finish_directories(ends: Ends) -> None:
+    """Give directories the times and permissions of the source's, now that nothing more changes in them.
+
+    The deepest come first: a directory may be one that its own rights close.
+    """
+    left = 0
+    for batch in reversed(list(ends.directories)):
+        for entry in reversed(entries_of(batch)):
+            try:
+                if entry.mtime is not None:
+                    await ends.destination.set_directory_time(entry.key, entry.mtime)
+                if ends.comparison.perms:
+                    ends.report.counts["owners_left"] += bool(await ends.destination.set_permissions(entry))
+            except (FileNotFoundError, NotADirectoryError, TypeClash):
+                continue
+            except OSError:
+                left += 1
+    if left:
+        ends.report.notice(f"times or permissions of {left} directories could not be set: they belong to somebody else")
 
 
 def _doomed(ends: Ends) -> Spool:

@@ -15,13 +15,10 @@ from fsync.errors import OrderError, SourceNotFound, printable
 from fsync.listing import Listing, of_kind, without_root
 from fsync.report import key_fields
 from fsync.schema import PLAN, Action, Kind, Reason, concatenate, having
-from fsync.storage.walk import page_of_rows
 from fsync.traits import KeyOrder
 from fsync.transfer import settle_batch
 from fsync.transfer.settle import fill_unknown
 
-#: columns of a page that one entry's facts fill
-_LISTED = ("size", "mtime", "etag", "digest")
 #: names that an announcement shows
 _NAMES = 10
 
@@ -93,7 +90,7 @@ class Selection:
         """Yield a listing's pages, remembering which side an error came from."""
         report = self._ends.report
         excluded = 0
-        pages = self._one(side) if self._ends.options.exact else listing.pages()
+        pages = self._one(listing) if self._ends.options.exact else listing.pages()
         try:
             async for page in pages:
                 report.counts["excluded"] += listing.excluded - excluded
@@ -108,15 +105,15 @@ class Selection:
             raise
         report.counts["excluded"] += listing.excluded - excluded
 
-    async def _one(self, side: str) -> AsyncIterator[pa.RecordBatch]:
-        """Yield the object that has exactly the address as its name, if there is one."""
-        found = await self._ends.side(side).entry(b"")
-        if found is not None:
-            yield page_of_rows([b""], [{"kind": int(Kind.FILE), **{name: getattr(found, name) for name in _LISTED}}])
+    async def _one(self, listing: Listing) -> AsyncIterator[pa.RecordBatch]:
+        """Yield the row of the object that has exactly the address as its name: no key comes before the empty one."""
+        async for page in listing.pages():
+            yield page.filter(pc.equal(page.column("key"), pa.scalar(b"", pa.binary())))
+            return
 
     def _announce(self, page: pa.RecordBatch) -> None:
         """Say once which names a source prefix matches, as far as the first page shows, where they are several."""
-        if self._announced:
+        if self._announced or self._ends.options.exact:
             return
         self._announced = True
         address = self._ends.source.address

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -55,16 +57,12 @@ class Spool:
         self._held = []
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        """Yield the batches in the order in which they were added; nothing may be appended meanwhile."""
+        """Yield the batches that are there now, in the order in which they were added; iterations are independent."""
         if self._file is None:
             yield from list(self._held)
             return
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
         self._file.flush()
-        self._file.seek(0)
-        yield from pa.ipc.open_stream(self._file)
+        yield from pa.ipc.open_stream(io.BufferedReader(_View(self._file.fileno()), 1 << 20))
 
     def close(self) -> None:
         """Let go of the file and the memory."""
@@ -79,3 +77,21 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _View(io.RawIOBase):
+    """A file read from its start, with a position of its own, up to where it ends now."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor, self._position = descriptor, 0
+        self._end = os.fstat(descriptor).st_size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        view = memoryview(buffer)[: self._end - self._position]
+        count = os.preadv(self._descriptor, [view], self._position) if view else 0
+        self._position += count
+        return count

@@ -24,6 +24,8 @@ class TableFile:
     def __init__(self, path: str, schema: pa.Schema) -> None:
         self._ending = os.path.splitext(path)[1].lower()
         self._path, self._partial, self._schema = path, f"{path}.partial", schema
+        if os.path.isdir(path):
+            raise OptionError(f"--report {path}: is a directory")
         try:
             # closed by close()
             self._file: IO[bytes] = open(self._partial, "wb")  # noqa: SIM115

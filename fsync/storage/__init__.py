@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _FAMILIES = {
     "local": ("fsync.storage.local", "LocalStorage"),
     "memory": ("fsync.storage.memory", "MemoryStorage"),
+    "oss": ("fsync.storage.oss", "OssStorage"),
     "s3": ("fsync.storage.s3", "S3Storage"),
 }
 

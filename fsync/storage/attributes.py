@@ -47,7 +47,8 @@ def remove_directory(directories: Directories, path: bytes) -> bool:
     try:
         with directories.lease(above) as descriptor:
             os.rmdir(name, dir_fd=descriptor)
-    except FileNotFoundError:
+    except (FileNotFoundError, TypeClash):
+        # also where something that is no directory has taken its parent's place
         return True
     except OSError:
         return False
@@ -75,14 +76,16 @@ def set_permissions(directories: Directories, path: bytes, mode: int, owner: str
         if stat.S_ISLNK(os.fstat(itself).st_mode):
             raise TypeClash(f"{printable(path)} is a link now, whose permissions are not its own")
         user, members = _user(owner), _group(group)
-        if (user, members) != (-1, -1):
+        for wanted, found, ids in ((owner, user, (user, -1)), (group, members, (-1, members))):
             try:
-                os.chown(f"/proc/self/fd/{itself}", user, members)
+                if found != -1:
+                    os.chown(f"/proc/self/fd/{itself}", *ids)
+                elif wanted is not None:
+                    failed = "owner"
             except PermissionError:
                 failed = "owner"
-        if (owner is not None and user == -1) or (group is not None and members == -1):
-            failed = "owner"
-        os.chmod(f"/proc/self/fd/{itself}", mode & 0o7777)
+        # bits that lend the owner's rights must not lend somebody else's
+        os.chmod(f"/proc/self/fd/{itself}", mode & (0o1777 if failed else 0o7777))
     finally:
         os.close(itself)
     return failed

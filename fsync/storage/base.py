@@ -143,11 +143,16 @@ class Storage:
 
     async def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call one fsspec method, asynchronous or not, within the timeout."""
-        if getattr(self.fs, "async_impl", False):
+        if self._is_async():
             awaited = getattr(self.fs, "_" + method)(*args, **kwargs)
         else:
             awaited = self.running.in_pool(getattr(self.fs, method), *args, **kwargs)
         return await asyncio.wait_for(awaited, self.running.timeout)
+
+    def _is_async(self) -> bool:
+        """Tell whether the filesystem, and the one it may stand in front of, has coroutines."""
+        inner = getattr(self.fs, "fs", None)
+        return bool(getattr(self.fs, "async_impl", False) and getattr(inner, "async_impl", True))
 
     async def listing_call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method that listings depend on: retried, and any error but "not there" ends the listing."""
@@ -201,6 +206,8 @@ class Storage:
         """Tell whether anything but a directory stands under exactly this key, for ``d/`` a directory; doubt raises."""
         try:
             info = await self.running.retried(lambda: self.call("info", bare(self.path(key))))
+        except NotADirectoryError:
+            return False
         except Exception as error:
             if classify(error) is Verdict.GONE:
                 return False
@@ -211,6 +218,8 @@ class Storage:
         """Return the present facts of one object, None if it is gone."""
         try:
             info = await self.running.retried(lambda: self.call("info", self.path(key)))
+        except NotADirectoryError:
+            return None
         except Exception as error:
             if classify(error) is Verdict.GONE:
                 return None
@@ -382,13 +391,23 @@ class _StreamedUpload(Upload):
         return "none"
 
     async def abort(self) -> None:
-        discard = getattr(self._file, "discard", None)
+        await self._storage.running.in_pool(self._drop)
         try:
-            await self._storage.running.in_pool(discard or self._file.close)
             await self._storage.call("rm_file", self._path)
         except Exception as error:
             if classify(error) is not Verdict.GONE:
                 raise
+
+    def _drop(self) -> None:
+        """Let go of the file without writing what it still holds."""
+        from fsspec.spec import AbstractBufferedFile
+
+        if isinstance(self._file, AbstractBufferedFile):
+            self._file.discard()
+            # else its close(), at the latest when it is collected, would write the half object after all
+            self._file.closed = True
+        else:
+            self._file.close()
 
 
 def _read_exactly(file: Any, length: int) -> bytes:

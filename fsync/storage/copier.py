@@ -39,8 +39,8 @@ class Copier:
         self._lock = threading.Lock()
         self._send(setup)
 
-    def copy(self, rows: Sequence[Row], tell: Tell) -> list[Exception | None]:
-        """Copy a batch; give for each row None or its error. A helper that dies fails what it had."""
+    def copy(self, rows: Sequence[Row], tell: Tell) -> list[Exception | None] | None:
+        """Copy a batch; give for each row None or its error, or None for all if the helper has died."""
         with self._lock:
             try:
                 self._send(list(rows))
@@ -49,7 +49,7 @@ class Copier:
                     tell(*answer)
                     answer = _load(self._stdout)
             except (OSError, EOFError, pickle.UnpicklingError):
-                return [BrokenPipeError(32, "the helper process ended") for _ in rows]
+                return None
             return answer
 
     def close(self) -> None:

@@ -73,25 +73,45 @@ class Directories:
             self._open.clear()
 
     def _descend(self, path: bytes, create: bool) -> int:
-        if not path:
-            return os.open(self._base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        parent, _, name = path.rpartition(b"/")
-        with self.lease(parent, create=create) as above:
+        """Open a directory from the nearest one above it that is open, name by name."""
+        descriptor, below = self._nearest(path)
+        here = path[: len(path) - len(below)]
+        for name in below.split(b"/") if below else []:
+            here += name
             try:
-                flags = self._flags & ~os.O_NOFOLLOW if path == self._own else self._flags
-                return os.open(name, flags, dir_fd=above)
-            except FileNotFoundError:
-                if not create:
-                    raise
-            except OSError as error:
-                if error.errno in (errno.ENOTDIR, errno.ELOOP):
-                    raise TypeClash(f"{printable(path)} stands in the way: it is not a directory") from error
+                following = self._enter(name, descriptor, here, create)
+            finally:
+                os.close(descriptor)
+            descriptor = following
+            here += b"/"
+        return descriptor
+
+    def _nearest(self, path: bytes) -> tuple[int, bytes]:
+        """Return a new descriptor of the nearest open directory at or above a path, and the rest of the path."""
+        end = path.rfind(b"/")
+        while end > 0:
+            known = self._open.get(path[:end])
+            if known is not None:
+                return os.dup(known), path[end + 1 :]
+            end = path.rfind(b"/", 0, end)
+        return os.open(self._base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path
+
+    def _enter(self, name: bytes, above: int, path: bytes, create: bool) -> int:
+        flags = self._flags & ~os.O_NOFOLLOW if path == self._own else self._flags
+        try:
+            return os.open(name, flags, dir_fd=above)
+        except FileNotFoundError:
+            if not create:
                 raise
-            try:
-                os.mkdir(name, 0o777, dir_fd=above)
-            except FileExistsError:
-                pass
-            return os.open(name, self._flags, dir_fd=above)
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise TypeClash(f"{printable(path)} stands in the way: it is not a directory") from error
+            raise
+        try:
+            os.mkdir(name, 0o777, dir_fd=above)
+        except FileExistsError:
+            pass
+        return os.open(name, flags, dir_fd=above)
 
     def _trim(self) -> None:
         if len(self._open) <= _MOST_OPEN:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fsync.address import Address
+from fsync.errors import BucketNotFound
 from fsync.schemes import OBJECT_FAMILIES
-from fsync.storage.base import Storage
+from fsync.storage.base import Presence, Storage
 from fsync.storage.promises import generic_traits
 from fsync.storage.running import Running
 
@@ -18,3 +19,16 @@ class GenericStorage(Storage):
     def __init__(self, address: Address, running: Running) -> None:
         super().__init__(address, running)
         self.traits = generic_traits(address.family if address.family in OBJECT_FAMILIES else address.protocol)
+
+    async def probe(self) -> Presence:
+        """Tell what stands at the root; BucketNotFound where the bucket itself is missing."""
+        found = await super().probe()
+        bucket = self.address.bucket
+        if found is Presence.NOTHING and bucket:
+            try:
+                await self.listing_call("info", bucket)
+            except FileNotFoundError:
+                raise BucketNotFound(
+                    f"{self.address.given}: the bucket {bucket} does not exist; make it with the storage's own tools"
+                ) from None
+        return found

@@ -6,6 +6,7 @@ Which key holds the time, and in which form, differs by package: datetime, secon
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -42,7 +43,7 @@ def mtime_of(info: Mapping[str, Any]) -> int | None:
 
 
 def nanoseconds(value: Any) -> int | None:
-    """Return a time as nanoseconds since 1970, None for a form that is not known.
+    """Return a time as nanoseconds since 1970, None for a form that is not known or a time beyond 64 bits of them.
 
     Naive datetimes are UTC; numbers are seconds, whole ones from 10^11 up milliseconds.
     """
@@ -50,12 +51,14 @@ def nanoseconds(value: Any) -> int | None:
         value = _parsed(value)
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return int(aware.replace(microsecond=0).timestamp()) * 1_000_000_000 + aware.microsecond * 1000
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        found = int(aware.replace(microsecond=0).timestamp()) * 1_000_000_000 + aware.microsecond * 1000
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
-    if isinstance(value, int):
-        return value * (1_000_000 if abs(value) >= 10**11 else 1_000_000_000)
-    return round(value * 1e6) * 1000
+    elif isinstance(value, int):
+        found = value * (1_000_000 if abs(value) >= 10**11 else 1_000_000_000)
+    else:
+        found = round(value * 1e6) * 1000
+    return found if abs(found) < 2**63 else None
 
 
 def _parsed(text: str) -> datetime | None:

@@ -38,15 +38,18 @@ class Lanes:
         if self._rows > _MANY and len(self._helpers) < running.processes and self._free.empty():
             self._start()
         lane = await self._free.get()
+        died = False
         try:
-            if lane is not None:
-                errors = await running.in_pool(lane.copy, rows, self._tell)
-            else:
+            errors = None if lane is None else await running.in_pool(lane.copy, rows, self._tell)
+            if errors is None:
+                # a helper that has died gets nothing more, and what it had is copied here
+                died = lane is not None
                 errors = await running.on_disk(self._copy_here, rows)
         finally:
             for key, _, _ in rows:
                 running.large.pop(key, None)
-            self._free.put_nowait(lane)
+            if not died:
+                self._free.put_nowait(lane)
         return ["size" if error is None else error for error in errors]
 
     def _copy_here(self, rows: Sequence[Row]) -> list[Exception | None]:

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Sequence
 import pyarrow as pa
 
 from fsync.address import Address
-from fsync.errors import SourceChanged
+from fsync.errors import SourceChanged, TypeClash
 from fsync.storage import aside, attributes
 from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, refused_as_path
 from fsync.storage.directories import Directories
 from fsync.storage.lanes import Lanes
-from fsync.storage.local_copy import READ, Tree, check_unchanged
-from fsync.storage.partial import CREATE, partial_name, rename_into_place
+from fsync.storage.local_copy import READ, Tree, check_unchanged, clamped
+from fsync.storage.partial import create_partial, partial_name, rename_into_place
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.scan import Scan
@@ -47,6 +47,7 @@ class LocalStorage(Storage):
         self._read_from = Directories(self._base, follow=True)
         self._write_to = Directories(self._base, follow=False, own=self._prefix)
         self.partials = 0
+        self._follows = True
         self._lanes: Lanes | None = None
 
     async def open(self) -> None:
@@ -82,6 +83,7 @@ class LocalStorage(Storage):
 
     async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
         """Yield the entries below the root as pages, read by the one thread of the local disk."""
+        self._follows = follow
         owners = self.running.mask != 0o666
         scan = Scan(self._root, self.address.given, follow=follow, prunes=prunes, owners=owners)
         pages = scan.pages()
@@ -95,6 +97,8 @@ class LocalStorage(Storage):
 
     def _stands(self, key: bytes) -> bool:
         path = self._root + key
+        if not self._follows:
+            return self._stands_itself(key)
         if key.endswith(b"/"):
             return os.path.isdir(path)
         try:
@@ -105,13 +109,23 @@ class LocalStorage(Storage):
             return False
         return not stat.S_ISDIR(facts.st_mode)
 
+    def _stands_itself(self, key: bytes) -> bool:
+        """Tell whether something stands under a key without following a link to it."""
+        directory, name = self.place(key.rstrip(b"/"))
+        try:
+            with self._write_to.lease(directory) as above:
+                facts = os.stat(name, dir_fd=above, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError, TypeClash):
+            return False
+        return stat.S_ISDIR(facts.st_mode) == key.endswith(b"/")
+
     async def entry(self, key: bytes) -> Entry | None:
         """Return the present facts of one file, links followed."""
         try:
             facts = await self.running.on_disk(os.stat, self._root + key)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Entry(key, facts.st_size, facts.st_mtime_ns, identity=_identity(facts))
+        return Entry(key, facts.st_size, clamped(facts.st_mtime_ns), identity=_identity(facts))
 
     # reading ---------------------------------------------------------------------------------------------------
 
@@ -157,7 +171,7 @@ class LocalStorage(Storage):
         with self._read_from.lease(directory) as above:
             descriptor = os.open(name, READ, dir_fd=above)
         facts = os.fstat(descriptor)
-        same = facts.st_size == entry.size and facts.st_mtime_ns == entry.mtime and stat.S_ISREG(facts.st_mode)
+        same = facts.st_size == entry.size and clamped(facts.st_mtime_ns) == entry.mtime and stat.S_ISREG(facts.st_mode)
         if not same or (entry.identity is not None and entry.identity != _identity(facts)):
             os.close(descriptor)
             raise SourceChanged("the source changed after it was listed")
@@ -243,7 +257,7 @@ class LocalStorage(Storage):
         try:
             with self._write_to.lease(directory) as above:
                 facts = os.stat(name, dir_fd=above, follow_symlinks=False)
-                if facts.st_mtime_ns != entry.mtime or facts.st_size != entry.size:
+                if clamped(facts.st_mtime_ns) != entry.mtime or facts.st_size != entry.size:
                     return SourceChanged("it changed after it was listed, so it was not removed")
                 os.unlink(name, dir_fd=above)
         except FileNotFoundError:
@@ -294,7 +308,7 @@ class PartialFile:
         self._open = True
 
     def _create(self) -> int:
-        return os.open(self._partial, CREATE, self._mask, dir_fd=self._above)
+        return create_partial(self._partial, self._mask, self._above)
 
     def __enter__(self) -> PartialFile:
         return self

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from fsync.errors import FsyncError, ObjectError, SourceChanged
 from fsync.storage.directories import Directories
-from fsync.storage.partial import CREATE, partial_name, rename_into_place
+from fsync.storage.partial import create_partial, partial_name, rename_into_place
 
 #: how a source file is opened: a pipe or device that has taken its place must not block
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -23,6 +23,7 @@ READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 #: up to this many bytes a file is read and written in one piece
 _AT_ONCE = 1 << 20
 _CHUNK = 64 << 20
+_MOST = 2**63 - 1
 _STOPPED = "not copied: the run was stopped"
 
 #: key, size and modification time in nanoseconds of a listed file
@@ -122,7 +123,7 @@ class _Pair:
         descriptor = os.open(old, READ, dir_fd=self._from)
         try:
             facts = os.fstat(descriptor)
-            if facts.st_size != size or facts.st_mtime_ns != mtime or not stat.S_ISREG(facts.st_mode):
+            if facts.st_size != size or clamped(facts.st_mtime_ns) != mtime or not stat.S_ISREG(facts.st_mode):
                 raise SourceChanged("the source changed after it was listed")
             self._write(descriptor, facts, new, key)
         finally:
@@ -135,17 +136,23 @@ class _Pair:
             return self._stopped()
 
         partial = partial_name(name, self._run_id)
-        target = os.open(partial, CREATE, self._mask, dir_fd=self._to)
+        target = create_partial(partial, self._mask, self._to)
         try:
             try:
                 check_unchanged(source, facts, _copy_content(source, target, facts.st_size, step))
-                os.utime(target, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
+                mtime = clamped(facts.st_mtime_ns)
+                os.utime(target, ns=(mtime, mtime))
             finally:
                 os.close(target)
             rename_into_place(partial, name, self._to)
         except BaseException:
             os.unlink(partial, dir_fd=self._to)
             raise
+
+
+def clamped(nanoseconds: int) -> int:
+    """Return a file time within what 64 bits of nanoseconds hold: the years 1677 to 2262."""
+    return max(-_MOST, min(nanoseconds, _MOST))
 
 
 def check_unchanged(descriptor: int, before: os.stat_result, length: int) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 
 from fsync.errors import TypeClash, printable
 
-#: how a partial is made: it must be new, and no link
-CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+#: a partial is new, and no link
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 _PARTIAL = re.compile(rb"\.(.*)\.fsync-([0-9a-f]{16})\.partial", re.DOTALL)
 PARTIAL_END = b".partial"
@@ -18,14 +19,27 @@ _PARTIAL_EXTRA = len(b"..fsync-0123456789abcdef.partial")
 def partial_name(name: bytes, run_id: str) -> bytes:
     """Return the name under which ``name`` is written until it is whole: ``.NAME.fsync-RUNID.partial``.
 
-    NAME is cut so that the whole fits into 255 bytes; ``run_id`` has 16 hexadecimal digits.
+    NAME is cut so that the whole fits into 255 bytes, and ends in a digest of the rest then, so that long names which
+    begin alike stay apart; ``run_id`` has 16 hexadecimal digits.
     """
-    return b"." + name[: 255 - _PARTIAL_EXTRA] + b".fsync-" + run_id.encode() + b".partial"
+    most = 255 - _PARTIAL_EXTRA
+    if len(name) > most:
+        name = name[: most - 17] + b"~" + hashlib.blake2b(name, digest_size=8).hexdigest().encode()
+    return b"." + name + b".fsync-" + run_id.encode() + b".partial"
 
 
 def is_partial(name: bytes) -> bool:
     """Tell whether a name has exactly the form of :func:`partial_name`."""
     return _PARTIAL.fullmatch(name) is not None
+
+
+def create_partial(partial: bytes, mask: int, above: int) -> int:
+    """Create a partial and return its descriptor; one of the same run, left by a helper that died, gives way."""
+    try:
+        return os.open(partial, _CREATE, mask, dir_fd=above)
+    except FileExistsError:
+        os.unlink(partial, dir_fd=above)
+        return os.open(partial, _CREATE, mask, dir_fd=above)
 
 
 def rename_into_place(partial: bytes, name: bytes, above: int) -> None:

@@ -200,12 +200,12 @@ class S3Storage(Storage):
         keys = [item["Key"][cut:].encode("utf-8", "surrogateescape") for item in contents]
         sizes = [item["Size"] for item in contents]
         etags = [item.get("ETag", "").strip('"') or None for item in contents]
-        directory, file = int(Kind.DIRECTORY), int(Kind.FILE)
+        directory, file, whole = int(Kind.DIRECTORY), int(Kind.FILE), self.address.is_directory
         return page_from_columns(
             {
                 "key": keys,
                 "kind": [
-                    directory if not size and (not key or key.endswith(b"/")) else file
+                    directory if not size and (key.endswith(b"/") or (not key and whole)) else file
                     for key, size in zip(keys, sizes, strict=True)
                 ],
                 "size": sizes,

@@ -13,10 +13,18 @@ import pyarrow as pa
 
 from fsync.errors import AccessDenied, ListingError, SourceNotFound, printable
 from fsync.schema import Kind, page_from_columns
+from fsync.storage.local_copy import clamped
 from fsync.storage.partial import PARTIAL_END, is_partial
 from fsync.storage.walk import PAGE_ROWS, Prunes
 
 _FILE, _DIRECTORY, _LINK, _OTHER = int(Kind.FILE), int(Kind.DIRECTORY), int(Kind.LINK), int(Kind.OTHER)
+
+#: errors of following a link that leads nowhere
+_NOWHERE = {errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG}
+
+#: what a JuiceFS mount shows of itself at its root, told from a user's names by its inode numbers (seen with 1.4.2)
+_JUICEFS = {b".accesslog", b".config", b".stats", b".trash"}
+_JUICEFS_INODES = 0x7FFFFFFF_00000000
 
 #: (name, with ``/`` behind a directory's; whether it is a link)
 Name = tuple[bytes, bool]
@@ -102,6 +110,8 @@ class Scan:
             for entry in entries:
                 name = entry.name
                 is_link = entry.is_symlink()
+                if name in _JUICEFS and entry.inode() >= _JUICEFS_INODES:
+                    continue
                 if name.endswith(PARTIAL_END) and is_partial(name):
                     self.partials += 1
                 elif _is_directory(entry, self._follow):
@@ -151,7 +161,7 @@ class Scan:
             if stat.S_ISLNK(facts.st_mode):
                 try:
                     facts = os.stat(path)
-                except FileNotFoundError:
+                except (FileNotFoundError, NotADirectoryError):
                     self._add(key, _OTHER, None, None, None, b"dangling", None)
                     return
                 changed = max(changed, self._change(facts))
@@ -159,8 +169,9 @@ class Scan:
             self._add(key, _OTHER, None, None, None, b"vanished", None)
             return
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                self._add(key, _OTHER, None, None, None, b"loop", None)
+            if is_link and error.errno in _NOWHERE:
+                why = b"loop" if error.errno == errno.ELOOP else b"dangling"
+                self._add(key, _OTHER, None, None, None, why, None)
                 return
             raise self._failed(path, error) from error
         if stat.S_ISREG(facts.st_mode):
@@ -186,8 +197,8 @@ class Scan:
         self._keys.append(key)
         self._kinds.append(kind)
         self._sizes.append(size)
-        self._mtimes.append(mtime)
-        self._changed.append(changed)
+        self._mtimes.append(None if mtime is None else clamped(mtime))
+        self._changed.append(None if changed is None else clamped(changed))
         self._links.append(link)
         self._modes.append(None if facts is None else facts.st_mode)
         if self._with_owners:
@@ -233,7 +244,7 @@ def _is_directory(entry: os.DirEntry[bytes], follow: bool) -> bool:
     try:
         return entry.is_dir(follow_symlinks=follow)
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno in _NOWHERE:
             return False
         raise
 

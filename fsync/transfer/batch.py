@@ -10,7 +10,7 @@ from itertools import repeat
 
 import pyarrow as pa
 
-from fsync.errors import SourceChanged, SourceVanished, TypeClash, UnsafeName
+from fsync.errors import SourceChanged, SourceVanished, TypeClash, UnsafeName, VerifyError
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind
 from fsync.storage.base import Entry, Storage, check_name
@@ -114,6 +114,8 @@ async def copy_one(source: Storage, destination: Storage, entry: Entry, failure:
                             entry.key, Status.FAILED, error=describe(error), fatal=verdict is Verdict.FATAL
                         )
                     if outcome is not None:
+                        if isinstance(error, VerifyError):
+                            await _withdraw(destination, entry)
                         return outcome
                     await asyncio.sleep(destination.running.pacing.wait(attempt, verdict))
                     if isinstance(error, SourceChanged):
@@ -133,6 +135,13 @@ async def _make(destination: Storage, entry: Entry) -> None:
         await destination.put_directory(entry.key)
     else:
         raise UnsafeName("it is no file, link or directory")
+
+
+async def _withdraw(destination: Storage, entry: Entry) -> None:
+    """Remove a copy that every attempt has found to be wrong: under its name it would pass for the source's."""
+    wrong = await destination.entry(entry.key)
+    if wrong is not None:
+        await destination.delete([wrong])
 
 
 async def _judge(source: Storage, entry: Entry, error: Exception) -> tuple[Verdict, Outcome | None]:

@@ -78,11 +78,6 @@ def with_pager(request: pytest.FixtureRequest, tmp_path: Path, bucket: Callable[
     return S3(server, bucket(server))
 
 
-def expected(request: pytest.FixtureRequest, reason: str, **arguments: Any) -> None:
-    """Mark the running test as one that is known to fail for this storage."""
-    request.applymarker(pytest.mark.xfail(reason=reason, **arguments))
-
-
 def using(subject: Subject, work: Callable[[Storage], Awaitable[T]], below: str = "") -> T:
     """Open the storage on fsspec's loop, let something be done with it, and close it."""
     return used(subject.storage, subject.address(below), work)
@@ -220,8 +215,6 @@ def test_an_address_in_the_place(subject: Subject) -> None:
 
 
 def test_an_empty_object_by_its_name(subject: Subject, request: pytest.FixtureRequest) -> None:
-    if subject.storage is S3Storage:
-        expected(request, "the empty object that a prefix names is taken for a directory's marker")
     subject.write(b"d/_SUCCESS", b"")
     (row,) = using(subject, rows, "d/_SUCCESS")
     assert (row["key"], row["kind"], row["size"]) == (b"", Kind.FILE, 0)
@@ -310,8 +303,6 @@ def test_what_stands_at_an_address(subject: Subject) -> None:
 
 
 def test_single_keys_are_asked_for(subject: Subject, request: pytest.FixtureRequest) -> None:
-    if isinstance(subject, GenericLocal):
-        expected(request, "a key below a file is an error instead of missing", raises=NotADirectoryError)
     for key, data in TREE.items():
         subject.write(key, data)
 
@@ -451,10 +442,6 @@ def test_parts_become_an_object(subject: Subject, size: int, backwards: bool) ->
 
 @pytest.mark.parametrize("written", [0, 2])
 def test_an_aborted_upload_leaves_nothing(subject: Subject, written: int, request: pytest.FixtureRequest) -> None:
-    if isinstance(subject, GenericLocal):
-        expected(request, "LocalFileOpener.discard raises, and the partial stays", raises=RuntimeError)
-    if isinstance(subject, GenericS3):
-        expected(request, "what was discarded is closed once more when it is collected, which fails, or stores it")
 
     async def upload(storage: Storage) -> None:
         begun = await storage.begin(Entry(b"new/k", 20 * MIB, _T))
@@ -507,7 +494,6 @@ class _BufferedFile(AbstractBufferedFile):
         return True
 
 
-@pytest.mark.xfail(reason="a file whose discard() does nothing is closed when it is collected, and is there again")
 def test_what_was_aborted_does_not_come_back() -> None:
     fs = _Buffered()
 
@@ -543,8 +529,6 @@ def test_a_storage_that_writes_in_place_says_so(subject: Subject) -> None:
 
 
 def test_many_uploads_in_one_directory_at_once(subject: Subject, request: pytest.FixtureRequest) -> None:
-    if type(subject) is Local:
-        expected(request, "their partials have one name", raises=FileExistsError)
     # their names differ only far behind
     names = [b"d/" + b"x" * 240 + b"%d" % number for number in range(3)]
 
@@ -644,8 +628,6 @@ def test_a_name_is_held_exactly_or_refused(subject: Subject) -> None:
 
 @pytest.mark.parametrize("depth", [50, 300])
 def test_a_deep_key(subject: Subject, depth: int, request: pytest.FixtureRequest) -> None:
-    if type(subject) is Local and depth > 200:
-        expected(request, "each component takes several frames of the stack", raises=RecursionError)
     key = b"d/" * depth + b"f"
 
     async def put(storage: Storage) -> None:

@@ -220,7 +220,6 @@ def test_given_options_are_not_changed(source: str, moto_s3: S3Server, bucket: C
     assert own == {"use_ssl": False}
 
 
-@pytest.mark.xfail(reason="storage_options is looked at only after both addresses are read without it")
 def test_an_address_that_needs_its_options_to_be_read(tmp_path: Path) -> None:
     options = {"endpoint_url": "http://127.0.0.1:9", "key": "k", "secret": "s"}
     with pytest.raises(fsync.ListingError):
@@ -242,14 +241,12 @@ def test_a_store_that_shares_nothing_is_used_as_it_is(target: Path) -> None:
     assert fsync.ls((fs, "/t/")).column("key").to_pylist() == [b"a", b"d/", b"d/b", b"d/e/", b"d/e/c", b"new"]
 
 
-@pytest.mark.xfail(reason="all stores in memory count as one", raises=AddressError)
 def test_two_stores_that_share_nothing_are_no_overlap() -> None:
     one, other = independent(_TREE), independent({})
     assert fsync.sync((one, "/t/"), (other, "/t/")).copied == 3
     assert other.cat_file("/t/d/b") == b"22"
 
 
-@pytest.mark.xfail(reason="a DirFileSystem calls itself asynchronous whatever it wraps", raises=fsync.ListingError)
 def test_a_wrapped_filesystem(target: Path) -> None:
     inside = fsspec.filesystem("dir", path="/t", fs=independent(_TREE))
     assert fsync.sync((inside, "d/"), f"{target}/").copied == 2

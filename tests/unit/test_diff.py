@@ -78,7 +78,6 @@ def test_windows_do_not_wait_for_a_whole_side() -> None:
     assert len(fetched) < 10
 
 
-@pytest.mark.xfail(reason="a side whose first four pages are empty counts as ended")
 def test_empty_pages_end_no_side() -> None:
     pages = [*[empty_page()] * 4, page(b"a")]
     result: list[Window] = gathered(windows(stream(pages), stream([page(b"a")])))

@@ -56,7 +56,6 @@ def test_other_names_are_ordinary(name: bytes) -> None:
     assert not is_partial(name)
 
 
-@pytest.mark.xfail(reason="long names that differ behind their 223rd byte are cut to one partial name")
 def test_two_names_of_one_directory_have_two_partials() -> None:
     assert partial_name(b"x" * 240 + b"1", _RUN) != partial_name(b"x" * 240 + b"2", _RUN)
 
@@ -217,7 +216,6 @@ def test_what_was_replaced_is_opened_anew(base: Path) -> None:
     opened.close()
 
 
-@pytest.mark.xfail(reason="each component takes several frames of the interpreter's stack", raises=RecursionError)
 def test_a_deep_directory(base: Path) -> None:
     opened = directories(base)
     try:

@@ -132,10 +132,7 @@ VERDICTS: list[Any] = [
     (from_s3("PermanentRedirect", 301), Verdict.PERMANENT),
     (botocore.exceptions.EndpointConnectionError(endpoint_url="http://h"), Verdict.RETRY),
     (botocore.exceptions.ReadTimeoutError(endpoint_url="http://h"), Verdict.RETRY),
-    pytest.param(
-        botocore.exceptions.ConnectTimeoutError(endpoint_url="http://h"), Verdict.RETRY,
-        marks=pytest.mark.xfail(reason="botocore's ConnectTimeoutError is no HTTPClientError and no TimeoutError"),
-    ),
+    (botocore.exceptions.ConnectTimeoutError(endpoint_url="http://h"), Verdict.RETRY),
     (botocore.exceptions.ConnectionClosedError(endpoint_url="http://h"), Verdict.RETRY),
     (botocore.exceptions.NoCredentialsError(), Verdict.PERMANENT),
     (botocore.exceptions.ParamValidationError(report="x"), Verdict.PERMANENT),

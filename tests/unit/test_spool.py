@@ -112,7 +112,6 @@ def test_a_directory_that_is_missing_is_an_error(tmp_path: Path) -> None:
         spool.append(batch(1))
 
 
-@pytest.mark.xfail(reason="two iterations share the file's position")
 def test_two_iterations_at_once() -> None:
     with Spool(_SCHEMA, memory=0) as spool:
         for number in range(4):
@@ -120,7 +119,6 @@ def test_two_iterations_at_once() -> None:
         assert [numbers(spool) for _ in spool] == [[0, 1, 2, 3]] * 4
 
 
-@pytest.mark.xfail(reason="what is appended after an iteration stays beside the file, or takes its place")
 @pytest.mark.parametrize("memory", [0, 20])
 def test_appending_after_an_iteration(memory: int) -> None:
     with Spool(_SCHEMA, memory=memory) as spool:
