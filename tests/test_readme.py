@@ -44,7 +44,10 @@ def ran(command: str, directory: Path) -> subprocess.CompletedProcess[str]:
         timeout=100,
         check=False,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    # nothing was ever synchronised in the copy, so a check finds differences there
+    assert done.returncode == (5 if command.startswith("fsync check ") else 0), (
+        f"{command}\n{done.stdout}\n{done.stderr}"
+    )
     return done
 
 
