@@ -7,12 +7,14 @@ from typing import Any
 
 from fsync.storage.base import Entry, Upload
 from fsync.storage.generic import GenericStorage
+from fsync.storage.promises import generic_traits
 
 
 class OssStorage(GenericStorage):
     """A bucket on OSS, or what begins with a prefix in it."""
 
     family = "oss"
+    traits = generic_traits("oss")
 
     async def open(self) -> None:
         """Open a private filesystem whose listings are never those of an earlier call."""

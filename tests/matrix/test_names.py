@@ -8,7 +8,6 @@ import pytest
 
 from tests.matrix.pair import Pair
 from tests.matrix.sides import SIDES, Local, Places
-from tests.strategies import RenameDirectory
 
 
 @pytest.mark.parametrize("destination", [name for name, side in SIDES.items() if side.file_like])
@@ -88,17 +87,3 @@ def test_a_path_too_long_to_be_listed_fails_alone(places: Places) -> None:
         result = pair.sync()
         assert [failure.key for failure in result.failures] == [key]
         assert dst.read_all() == {b"good": b"g"}
-
-
-@pytest.mark.parametrize("destination", list(SIDES))
-def test_directories_that_exchange_their_names_and_get_a_new_file_each(destination: str, places: Places) -> None:
-    src, dst = places("local", destination)
-    tree = {b"d/f": b"one", b"e/f": b"two"}
-    src.fill(tree)
-    pair = Pair(src, dst)
-    pair.check_sync(tree)
-    for old, new in ((b"d", b"t"), (b"e", b"d"), (b"t", b"e")):
-        src.edit(RenameDirectory(old, new))
-    for key in (b"d/new", b"e/new"):
-        src.write(key, b"n")
-    pair.check_sync({b"d/f": b"two", b"e/f": b"one", b"d/new": b"n", b"e/new": b"n"})

@@ -199,6 +199,8 @@ def test_the_command_ends_with_the_number_of_its_signal(
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            # a test run started in the background of a script ignores SIGINT, and would hand that on
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         ) as command,
     ):
         assert command.stdout is not None

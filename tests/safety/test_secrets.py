@@ -152,7 +152,7 @@ def test_a_server_that_is_down(told: _Told, tmp_path: Path, side: str) -> None:
 def test_a_run_that_succeeds(told: _Told, moto_s3: S3Server, tmp_path: Path) -> None:
     moto_s3.make_bucket("takes-anything")
     local = f"{fill(tmp_path / 'local', {'a': b'1'})}/"
-    text, code = told.of(local, _address(moto_s3.host, "takes-anything"), verbose=True)
+    text, code = told.of(local, _address(moto_s3.host, "takes-anything"))
     assert code == 0, text
     _assert_silent(text)
     moto_s3.remove_bucket("takes-anything")
