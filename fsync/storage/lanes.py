@@ -12,7 +12,7 @@ from fsync.storage.local_copy import Row, Tree, copy_files
 from fsync.storage.running import Large, Running
 
 #: files after which a helper process is worth its start
-_MANY = 512
+_MANY = 1024
 
 
 class Lanes:
