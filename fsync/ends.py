@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from fsync.address import Address, parse
+from fsync.comparison import Comparison, Times, comparison_for
 from fsync.deletion import Extras
-from fsync.diff import Comparison, Times, comparison_for
 from fsync.errors import AccessDenied, AddressError, FsyncError, ListingError, OptionError, Redactor, SourceNotFound
 from fsync.executor import Planned
 from fsync.filters import Rules

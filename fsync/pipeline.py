@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from fsync.clash import resolve_clashes
 from fsync.deletion import check_limits, release, strange_name
-from fsync.diff import decide, split_late, windows
+from fsync.diff import decide, split_late
 from fsync.ends import Ends, tell_what_was_not_kept
 from fsync.errors import FsyncError, OrderError, TypeClash
 from fsync.executor import Executor
+from fsync.join import windows
 from fsync.report import SyncResult
 from fsync.selection import Selection
 from fsync.spool import Spool

@@ -63,7 +63,7 @@ def _secrets(arguments: Sequence[str]) -> tuple[Redactor, dict[str, str]]:
     """Return the secret values, and the words that could not be understood with what may be shown of them."""
     from fsync.address import parse
     from fsync.credentials import masked, secrets_in
-    from fsync.options import key_values
+    from fsync.values import key_values
 
     secrets: list[str] = []
     masks: dict[str, str] = {}

@@ -8,7 +8,9 @@ import hashlib
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.diff import Comparison, Window, decide, settled
+from fsync.comparison import Comparison
+from fsync.diff import decide, settled
+from fsync.join import Window
 from fsync.schema import PLAN, Kind, Reason, concatenate, page_from_columns
 from fsync.storage.base import Entry, Hasher, Storage
 from fsync.transfer.batch import entries_of

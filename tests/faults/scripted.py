@@ -378,7 +378,7 @@ def sync_scripts(
 ) -> SyncResult:
     """Run the whole sync between two scripted storages; an error that ends it comes back as its result."""
     from fsync import pipeline
-    from fsync.diff import comparison_for
+    from fsync.comparison import comparison_for
     from fsync.ends import Ends
     from fsync.loops import run
 

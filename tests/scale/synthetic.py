@@ -100,7 +100,7 @@ class Synthetic(Storage):
 async def planned(source: KeyOrder, destination: KeyOrder, rows: int) -> dict[str, Any]:
     """Plan a sync with deletions between two such storages and count what is planned."""
     from fsync import pipeline
-    from fsync.diff import comparison_for
+    from fsync.comparison import comparison_for
     from fsync.ends import Ends
 
     options = options_from({"delete_dst": True}, verb="sync")

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsync.diff import Comparison, Decisions, Times, Window, comparison_for, decide, settled, split_late, windows
+from fsync.comparison import Comparison, Times, comparison_for
+from fsync.diff import Decisions, decide, settled, split_late
 from fsync.errors import OptionError
+from fsync.join import Window, windows
 from fsync.options import options_from
 from fsync.schema import PLAN, Action, Kind, Reason, empty_page
 from fsync.traits import KeyOrder, MtimeKind, Traits

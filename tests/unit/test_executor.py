@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsync.api import run
-from fsync.diff import Comparison, Times, Window, decide
+from fsync.comparison import Comparison, Times
+from fsync.diff import decide
 from fsync.errors import FatalError, Redactor
 from fsync.executor import Executor, Planned, keep_plan, result_rows
+from fsync.join import Window
 from fsync.report import Report
 from fsync.schema import RESULT_WORDS, empty_page
 from fsync.spool import Spool

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsync.errors import OptionError
-from fsync.options import BY_NAME, TABLE, DeleteLimit, Option, Options, option_names, options_from, size, spelling
+from fsync.options import BY_NAME, TABLE, Option, Options, option_names, options_from, spelling
+from fsync.values import DeleteLimit, size
 
 _SECRET = "s3cret-value-nobody-may-see"
 _NO_FLAG = [1, 0, "yes", "", [], "True", b"x"]

@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fsync.diff import Comparison, Times, Window, decide
+from fsync.comparison import Comparison, Times
+from fsync.diff import decide
 from fsync.errors import Redactor
 from fsync.executor import result_rows
+from fsync.join import Window
 from fsync.report import Failure, Report, SyncResult, key_fields
 from fsync.schema import RESULT_WORDS, empty_page
 from fsync.spool import Spool
