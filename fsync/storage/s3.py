@@ -6,36 +6,26 @@ import asyncio
 import hashlib
 import mimetypes
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Self
 
 import pyarrow as pa
 
 from fsync.address import Address
-from fsync.errors import (
-    AccessDenied,
-    BucketNotFound,
-    ListingError,
-    ObjectError,
-    ShortRead,
-    SourceChanged,
-    SourceVanished,
-)
-from fsync.pacing import Verdict, classify, describe, http_status, service_code
-from fsync.schema import Kind, page_from_columns
+from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished
+from fsync.pacing import Verdict, classify, http_status, service_code
 from fsync.storage.base import Entry, Hasher, Presence, Storage, Upload
 from fsync.storage.clock import ClockSkew
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
+from fsync.storage.s3_listing import explained, timestamp
+from fsync.storage.s3_listing import pages as listed
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder
 
 #: the most that one copy_object call takes (Amazon S3 API reference, CopyObject)
 _WHOLE_COPY = 5 << 30
 _DELETE_AT_ONCE = 1000
-#: pages without a key that may follow each other before a listing counts as stuck
-_EMPTY_PAGES = 1000
 #: what a GET tells of an object that a PUT can say again
 _METADATA = ("ContentType", "CacheControl", "ContentEncoding", "ContentDisposition", "ContentLanguage", "Metadata")
 
@@ -64,7 +54,7 @@ class S3Storage(Storage):
 
         options = dict(self.address.storage_options)
         session = AioSession(profile=options.pop("profile", None))
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
         config = {
             "connect_timeout": min(self.running.timeout, 20),
             "read_timeout": self.running.timeout,
@@ -145,27 +135,9 @@ class S3Storage(Storage):
     # listing ---------------------------------------------------------------------------------------------------
 
     async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
-        """Yield the listing's pages as the server gives them.
-
-        Zero-byte keys that end in ``/`` are rows of kind DIRECTORY. Raises ListingError where the end of the listing
-        is not proven: a page that says there is more without saying where, or a place that repeats itself.
-        """
-        token: str | None = None
-        empty = 0
-        while True:
-            more = {"ContinuationToken": token} if token else {}
-            answer = await self._list(Prefix=self._prefix, **more)
-            contents = answer.get("Contents", [])
-            if contents:
-                empty = 0
-                yield self._page(contents)
-            if not answer.get("IsTruncated"):
-                return
-            following = answer.get("NextContinuationToken")
-            empty += not contents
-            if not following or following == token or empty > _EMPTY_PAGES:
-                raise ListingError(f"cannot list {self.address.given}: the server does not say how the listing goes on")
-            token = following
+        """Yield the listing's pages as the server gives them; see :func:`s3_listing.pages`."""
+        async for page in listed(self._list, self._prefix, self.address):
+            yield page
 
     async def _list(self, **arguments: Any) -> dict[str, Any]:
         try:
@@ -175,46 +147,7 @@ class S3Storage(Storage):
 
     def listing_error(self, error: Exception, where: str | None = None) -> Exception:
         """Turn an error of a request that the whole run depends on into what the run reports."""
-        if isinstance(error, ListingError):
-            return error
-        given, code = where or self.address.given, service_code(error)
-        if code == "NoSuchBucket" or classify(error) is Verdict.GONE:
-            endpoint = self.address.storage_options.get("client_kwargs", {}).get("endpoint_url")
-            line = f"aws s3 mb s3://{self._bucket}" + (f" --endpoint-url {endpoint}" if endpoint else "")
-            return BucketNotFound(f"{given}: the bucket {self._bucket} does not exist; make it with: {line}")
-        if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
-            return AccessDenied(f"cannot open {given}: no credentials found; give them as AWS_ACCESS_KEY_ID and "
-                                "AWS_SECRET_ACCESS_KEY, in ~/.aws, or in the address")  # fmt: skip
-        if http_status(error) in (301, 307):
-            return ListingError(
-                f"cannot open {given}: the bucket is in another region; name it with client_kwargs.region_name"
-            )
-        if classify(error) in (Verdict.DENIED, Verdict.FATAL):
-            return AccessDenied(
-                f"cannot open {given}: {describe(error)}; check the keys and what they are allowed to do"
-            )
-        return ListingError(f"cannot list {given}: {describe(error)}")
-
-    def _page(self, contents: list[dict[str, Any]]) -> pa.RecordBatch:
-        cut = len(self._prefix)
-        keys = [item["Key"][cut:].encode("utf-8", "surrogateescape") for item in contents]
-        sizes = [item["Size"] for item in contents]
-        etags = [item.get("ETag", "").strip('"') or None for item in contents]
-        directory, file, whole = int(Kind.DIRECTORY), int(Kind.FILE), self.address.is_directory
-        return page_from_columns(
-            {
-                "key": keys,
-                "kind": [
-                    directory if not size and (key.endswith(b"/") or (not key and whole)) else file
-                    for key, size in zip(keys, sizes, strict=True)
-                ],
-                "size": sizes,
-                "mtime": pa.array([item["LastModified"] for item in contents], pa.timestamp("us", tz="UTC")),
-                "etag": etags,
-                "digest": [etag if etag and is_md5(etag) else None for etag in etags],
-            },
-            len(keys),
-        )
+        return explained(error, self.address, self._bucket, where)
 
     async def exists(self, key: bytes) -> bool:
         """Tell whether an object has exactly this key."""
@@ -416,14 +349,3 @@ def _described(entry: Entry) -> dict[str, Any]:
         return dict(entry.metadata)
     guessed, encoding = mimetypes.guess_type(entry.key.rpartition(b"/")[2].decode("utf-8", "replace"))
     return {"ContentType": guessed} if guessed and not encoding else {}
-
-
-def _timestamp(text: Any) -> datetime:
-    """Parse a timestamp of an answer: ISO 8601 without dateutil's cost, any other form as botocore does."""
-    try:
-        return datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        from botocore.utils import parse_timestamp
-
-        parsed: datetime = parse_timestamp(text)
-        return parsed
