@@ -176,11 +176,11 @@ class Call:
         #: only local trees take part, which need no fsspec
         self.alone = all(address.family == "local" for address in addresses)
 
-    async def sync(self, listener: Listener | None, *, keep_rows: bool) -> SyncResult:
-        """Run the sync, or its plan alone where the call is a dry run."""
+    async def sync(self, listener: Listener | None, *, keep_rows: bool, details: bool = True) -> SyncResult:
+        """Run the sync, or its plan alone where the call is a dry run; ``details`` tells each finished action."""
         from fsync import pipeline
 
-        async with opened(self.src, self.dst, self.options, listener, keep_rows=keep_rows) as ends:
+        async with opened(self.src, self.dst, self.options, listener, keep_rows=keep_rows, details=details) as ends:
             if self.options.dry:
                 return await _told(ends, pipeline.plan(ends), found_code=5 if self.options.exit_code else 0)
             return await pipeline.sync(ends)

@@ -111,7 +111,7 @@ async def _attempt(
     except BaseException:
         await asyncio.shield(_undo(ends, _Attempt(obstacle, plan, _failed(plan, "interrupted"), aside)))
         raise
-    return _Attempt(obstacle, plan, outcomes, aside, [entry.key for entry in entries])
+    return _Attempt(obstacle, plan, list(outcomes), aside, [entry.key for entry in entries])
 
 
 async def _undo(ends: Ends, attempt: _Attempt) -> None:

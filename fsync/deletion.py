@@ -20,7 +20,8 @@ from fsync.pacing import describe
 from fsync.schema import PAGE, PLAN, Action, Kind, Reason, having
 from fsync.spool import Spool
 from fsync.storage.base import Entry, Storage
-from fsync.transfer.batch import Outcome, Status, copy_one, entries_of
+from fsync.transfer.batch import copy_one, entries_of
+from fsync.transfer.outcomes import Outcome, Status
 
 #: extras judged together
 _CHUNK = 100_000

@@ -138,10 +138,12 @@ async def opened(
     listener: Listener | None,
     *,
     keep_rows: bool = False,
+    details: bool = True,
     check: bool = False,
 ) -> AsyncIterator[Ends]:
     """Open both ends, settle their spelling, refuse what overlaps, and close them at the end.
 
+    ``details`` says that the listener wants an event for each completed action.
     Must run on the loop that the storages' sessions belong to. Raises UsageError before anything is touched,
     ListingError where an end is missing or refuses access.
     """
@@ -152,7 +154,7 @@ async def opened(
     )
     secrets = [*src.secrets, *dst.secrets, *(backup_address.secrets if backup_address else ())]
     redact = Redactor(secrets)
-    report = Report(listener, redact, dry=options.dry)
+    report = Report(listener, redact, dry=options.dry, details=details)
     running = _running(options)
     storages: list[Storage] = []
     try:

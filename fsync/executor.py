@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
@@ -11,12 +10,13 @@ import pyarrow.compute as pc
 
 from fsync.errors import FatalError
 from fsync.pacing import describe
-from fsync.report import DONE, Report, key_fields
+from fsync.report import Report, key_fields
 from fsync.schema import PLAN, RESULT_WORDS, Action, Kind, concatenate, having, in_words
 from fsync.spool import Spool
 from fsync.storage.base import Entry, Storage
 from fsync.transfer import Outcome, Status, copy_batch
 from fsync.transfer.batch import copy_one, entries_of
+from fsync.transfer.outcomes import odd_ones
 
 #: rows of one batch: a direct copy hands them over in one call, others start them together
 _ROWS = 512
@@ -80,20 +80,19 @@ class Executor:
 
     async def _run(self, plan: pa.RecordBatch) -> None:
         try:
-            outcomes = await self._copy(plan)
-            for outcome in outcomes:
+            for outcome in odd_ones(await self._copy(plan))[0].values():
                 if outcome.fatal:
                     self._fatal = self._fatal or f"stopped at {outcome.key.decode('utf-8', 'replace')}: {outcome.error}"
         finally:
             self._room.release()
 
-    async def _copy(self, plan: pa.RecordBatch) -> list[Outcome]:
+    async def _copy(self, plan: pa.RecordBatch) -> Sequence[Outcome]:
         """Copy the rows of a PLAN batch and account for all but the clashes, which are collected."""
         outcomes = await self.attempt(plan)
-        clashing = pa.array([outcome.status is Status.CLASH for outcome in outcomes], pa.bool_())
-        if not pc.any(clashing).as_py():
+        if not any(outcome.status is Status.CLASH for outcome in odd_ones(outcomes)[0].values()):
             self.account(plan, outcomes)
             return outcomes
+        clashing = pa.array([outcome.status is Status.CLASH for outcome in outcomes], pa.bool_())
         blocked = [outcome for outcome in outcomes if outcome.status is Status.CLASH]
         rows = plan.filter(clashing)
         self.clashes += [(rows.slice(number, 1), outcome) for number, outcome in enumerate(blocked)]
@@ -101,17 +100,18 @@ class Executor:
         self.account(plan.filter(pc.invert(clashing)), free)
         return outcomes
 
-    async def attempt(self, plan: pa.RecordBatch) -> list[Outcome]:
+    async def attempt(self, plan: pa.RecordBatch) -> Sequence[Outcome]:
         """Copy the rows of a PLAN batch, backups first; give the outcomes in its order without accounting for them."""
-        done = await self._keep_back(plan)
-        entries = entries_of(plan)
-        metadata = having(plan.column("action"), Action.METADATA).to_pylist()
-        ready = [entry for entry, only in zip(entries, metadata, strict=True) if not only and entry.key not in done]
-        done.update((outcome.key, outcome) for outcome in await copy_batch(self._source, self._destination, ready))
+        kept = await self._keep_back(plan)
+        if not kept and not self._perms:
+            return await copy_batch(self._source, self._destination, plan)
+        ready = plan.filter(pc.invert(having(plan.column("action"), Action.METADATA)))
+        ready = ready.filter(pc.invert(pc.is_in(ready.column("key"), pa.array(list(kept), pa.binary()))))
+        done = kept | {outcome.key: outcome for outcome in await copy_batch(self._source, self._destination, ready)}
         if self._perms:
-            for entry in entries:
+            for entry in entries_of(plan):
                 done[entry.key] = await self._permit(entry, done.get(entry.key))
-        return [done[entry.key] for entry in entries]
+        return [done[key] for key in plan.column("key").to_pylist()]
 
     async def _permit(self, entry: Entry, outcome: Outcome | None) -> Outcome:
         """Give a file that was copied, or that needs nothing else (no outcome yet), its permissions.
@@ -145,22 +145,19 @@ class Executor:
     def account(self, plan: pa.RecordBatch, outcomes: Sequence[Outcome]) -> None:
         """Put outcomes, in the order of the plan's rows, into the report."""
         report = self._report
-        done: Counter[int] = Counter()
-        for action, outcome in zip(plan.column("action").to_pylist(), outcomes, strict=True):
+        odd, usual = odd_ones(outcomes)
+        if len(odd) < plan.num_rows:
+            report.done_rows(plan.take(pa.array(sorted({*range(plan.num_rows)} - odd.keys()))) if odd else plan, usual)
+        actions = plan.column("action").to_pylist() if odd else []
+        for position, outcome in odd.items():
             if outcome.status is Status.DONE:
-                done[action] += 1
-                report.bytes += outcome.size
-                report.verified[outcome.verified] += 1
-                if report.listening:
-                    report.emit("done", **key_fields(outcome.key), action=_NAMES[action], bytes=outcome.size)
+                report.done(outcome.key, actions[position], outcome.size, outcome.verified)
             elif outcome.status is Status.VANISHED:
                 report.counts["vanished"] += 1
                 self._protect([outcome.key])
                 report.emit("vanished", **key_fields(outcome.key))
             else:
-                report.fail(outcome.key, _NAMES[action], outcome.error)
-        for action, count in done.items():
-            report.counts[DONE[Action(action).name]] += count
+                report.fail(outcome.key, _NAMES[actions[position]], outcome.error)
         if report.keeps_rows:
             report.keep(result_rows(plan, outcomes, report))
 

@@ -147,8 +147,10 @@ def _tally(column: pa.Array) -> Iterator[tuple[int, int]]:
 class Report:
     """The running account of one run."""
 
-    def __init__(self, listener: Listener | None, redact: Redactor, *, dry: bool) -> None:
+    def __init__(self, listener: Listener | None, redact: Redactor, *, dry: bool, details: bool = True) -> None:
         self._listener, self.redact, self._dry = listener, redact, dry
+        #: somebody wants an event for each completed action
+        self.details = details and listener is not None
         self._began = time.monotonic()
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
@@ -193,6 +195,33 @@ class Report:
         clean = self.redact(text)
         self.notices.append(clean)
         self.emit("notice", text=clean)
+
+    def done(self, key: bytes, action: int, size: int, verified: str) -> None:
+        """Count one completed action."""
+        from fsync.schema import Action
+
+        name = Action(action).name
+        self.counts[DONE[name]] += 1
+        self.bytes += size
+        self.verified[verified] += 1
+        if self.details:
+            self.emit("done", **key_fields(key), action=name.lower(), bytes=size)
+
+    def done_rows(self, rows: pa.RecordBatch, verified: str) -> None:
+        """Count the completed actions of a PLAN batch, each of its listed size."""
+        import pyarrow.compute as pc
+
+        from fsync.schema import Action
+
+        if self.details:
+            columns = (rows.column(name).to_pylist() for name in ("key", "action", "size"))
+            for key, action, size in zip(*columns, strict=True):
+                self.done(key, action, size or 0, verified)
+            return
+        for action, count in _tally(rows.column("action")):
+            self.counts[DONE[Action(action).name]] += count
+        self.bytes += pc.sum(rows.column("size")).as_py() or 0
+        self.verified[verified] += rows.num_rows
 
     def fail(self, key: bytes, action: str, error: str) -> None:
         """Count one failed action."""

@@ -39,9 +39,13 @@ def sync_command(command: Command, hide: Hide) -> int:
             listener = told.as_text
             write = display.line
         stack.enter_context(logging_to(lambda text: write(hide(text)), verbose=options.verbose))
-        work = call.check if command.verb == "check" else call.sync
+        details = options.json or options.verbose
         try:
-            result = run(work(listener, keep_rows=False), alone=call.alone)
+            if command.verb == "check":
+                work = call.check(listener, keep_rows=False)
+            else:
+                work = call.sync(listener, keep_rows=False, details=details)
+            result = run(work, alone=call.alone)
         except FsyncError as error:
             stack.close()
             told.end(error, hide, json=options.json, quiet=options.quiet)

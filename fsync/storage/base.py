@@ -69,7 +69,8 @@ class Hasher(Protocol):
         """Return the hash of all bytes taken."""
 
 
-DirectCopy = Callable[[Sequence[Entry]], Awaitable[list[str | Exception]]]
+#: copies the files of a PLAN batch, and gives by position the error of the only attempt at what was not copied
+DirectCopy = Callable[[pa.RecordBatch], Awaitable[Mapping[int, Exception]]]
 
 
 class Upload:
@@ -363,10 +364,7 @@ class Storage:
         return None
 
     def direct(self, source: Storage) -> DirectCopy | None:
-        """Return a function that copies a batch in one go, None if there is none.
-
-        It gives one result an entry: what verified it, or the error of its only attempt.
-        """
+        """Return a function that copies files in one go and verifies their length, None if there is none."""
         return None
 
     #: reading content to decide whether to write it is much cheaper than writing it

@@ -6,7 +6,8 @@ import asyncio
 import os
 from collections.abc import Sequence
 
-from fsync.storage.base import Entry
+import pyarrow as pa
+
 from fsync.storage.copier import Copier
 from fsync.storage.local_copy import Row, Tree, copy_files
 from fsync.storage.running import Large, Running
@@ -30,9 +31,10 @@ class Lanes:
         self._helpers: list[Copier] = []
         self._rows = 0
 
-    async def copy(self, entries: Sequence[Entry]) -> list[str | Exception]:
-        """Copy a batch by whoever is free; give for each entry what verified it, or the error of its only attempt."""
-        rows = [(entry.key, entry.size or 0, entry.mtime or 0) for entry in entries]
+    async def copy(self, plan: pa.RecordBatch) -> dict[int, Exception]:
+        """Copy the files of a PLAN batch by whoever is free; give by position the errors of those not copied."""
+        columns = (plan.column("key"), plan.column("size"), plan.column("mtime").cast(pa.int64()))
+        rows: list[Row] = list(zip(*(column.to_pylist() for column in columns), strict=True))
         running = self._running
         self._rows += len(rows)
         if self._rows > _MANY and len(self._helpers) < running.processes and self._free.empty():
@@ -50,7 +52,7 @@ class Lanes:
                 running.large.pop(key, None)
             if not died:
                 self._free.put_nowait(lane)
-        return ["size" if error is None else error for error in errors]
+        return {position: error for position, error in enumerate(errors) if error is not None}
 
     def _copy_here(self, rows: Sequence[Row]) -> list[Exception | None]:
         running = self._running

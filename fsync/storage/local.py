@@ -7,12 +7,13 @@ import errno
 import os
 import re
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fsync.address import Address
-from fsync.errors import SourceChanged, TypeClash
+from fsync.errors import SourceChanged, TypeClash, UnsafeName
 from fsync.storage import aside, attributes
 from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, refused_as_path
 from fsync.storage.directories import Directories
@@ -26,6 +27,8 @@ from fsync.storage.walk import Prunes
 
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
 _UNSAFE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+#: the same for RE2, and a component of more than 255 bytes
+_UNSAFE_KEY = r"(?:\A|/)\.{0,2}(?:/|\z)|\x00|[^/]{256}"
 
 #: the longest path that the system's calls take (limits.h counts the NUL byte too)
 _PATH_MAX = 4095
@@ -206,7 +209,27 @@ class LocalStorage(Storage):
             self._lanes = Lanes(
                 Tree(source._read_from, source._prefix), Tree(self._write_to, self._prefix), setup, self.running
             )
-        return self._lanes.copy
+        return self._copy_directly
+
+    async def _copy_directly(self, plan: pa.RecordBatch) -> Mapping[int, Exception]:
+        """Copy the files of a PLAN batch; give by position the errors of those that were not copied."""
+        assert self._lanes is not None
+        unsafe = self._unsafe(plan.column("key"))
+        if not unsafe:
+            return await self._lanes.copy(plan)
+        safe = [position for position in range(plan.num_rows) if position not in unsafe]
+        failed = await self._lanes.copy(plan.take(pa.array(safe, pa.int64())))
+        return unsafe | {safe[position]: error for position, error in failed.items()}
+
+    def _unsafe(self, keys: pa.BinaryArray) -> dict[int, Exception]:
+        """Return, by position, the keys that no path here can have."""
+        # what the prefix does to a name is not seen in the keys alone
+        if not self._prefix and not pc.any(pc.match_substring_regex(keys, _UNSAFE_KEY)).as_py():
+            longest = pc.max(pc.binary_length(keys)).as_py() or 0
+            if longest + len(self._root) <= _PATH_MAX:
+                return {}
+        refused = ((position, self.refuses(key)) for position, key in enumerate(keys.to_pylist()))
+        return {position: UnsafeName(why) for position, why in refused if why is not None}
 
     def place(self, key: bytes) -> tuple[bytes, bytes]:
         """Return the directory below the base and the name of a key."""

@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
 from itertools import repeat
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fsync.errors import SourceChanged, SourceVanished, TypeClash, UnsafeName, VerifyError
 from fsync.pacing import Verdict, classify, describe
-from fsync.schema import Kind
+from fsync.schema import Kind, having
 from fsync.storage.base import Entry, Storage, check_name
+from fsync.transfer.outcomes import Outcome, Outcomes, Status
 from fsync.transfer.relay import compare, move
-
-
-class Status(Enum):
-    """How an action ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    #: the source was listed but is gone: nothing to copy, nothing to delete either
-    VANISHED = "vanished"
-    #: another kind of entry has the name at the destination
-    CLASH = "clash"
-
-
-@dataclass(slots=True)
-class Outcome:
-    """The result of one action; ``verified`` says by what, ``error`` is one line without the key."""
-
-    key: bytes
-    status: Status
-    size: int = 0
-    verified: str = ""
-    error: str = ""
-    fatal: bool = False
 
 
 def entries_of(batch: pa.RecordBatch, side: str = "") -> list[Entry]:
@@ -57,31 +33,30 @@ def entries_of(batch: pa.RecordBatch, side: str = "") -> list[Entry]:
 _FIELDS = ("size", "mtime", "etag", "digest", "link", "mode", "owner", "group")
 
 
-async def copy_batch(source: Storage, destination: Storage, entries: Sequence[Entry]) -> list[Outcome]:
-    """Copy entries; give their outcomes in the same order. Never raises for one object's failure.
+async def copy_batch(source: Storage, destination: Storage, plan: pa.RecordBatch) -> Outcomes:
+    """Copy the rows of a PLAN batch. Never raises for one object's failure.
 
-    Where the two ends can do it directly, the first attempt at all of them is one call; what fails there,
-    and every other pair of ends, goes object by object with retries.
+    Where the two ends can do it directly, the first attempt at all files is one call; what fails there, and every
+    other pair of ends, goes object by object with retries.
     """
     running = destination.running
     direct = None if running.rate or running.check_new else destination.direct(source)
     if direct is None:
-        return list(await asyncio.gather(*(copy_one(source, destination, entry) for entry in entries)))
-    fit = [
-        entry
-        for entry in entries
-        if entry.kind is Kind.FILE and entry.size is not None and destination.refuses(entry.key) is None
-    ]
-    attempts = dict(zip((entry.key for entry in fit), await direct(fit), strict=True))
-    outcomes = []
-    for entry in entries:
-        first = attempts.get(entry.key)
-        if isinstance(first, str):
-            running.moved += entry.size or 0
-            outcomes.append(Outcome(entry.key, Status.DONE, entry.size or 0, first))
-        else:
-            outcomes.append(await copy_one(source, destination, entry, first))
-    return outcomes
+        entries = entries_of(plan)
+        copied = await asyncio.gather(*(copy_one(source, destination, entry) for entry in entries))
+        return Outcomes(plan, dict(enumerate(copied)))
+    fit = pc.and_(having(plan.column("kind"), Kind.FILE), pc.is_valid(plan.column("size")))
+    places = pc.indices_nonzero(fit).to_pylist()
+    failed = await direct(plan if len(places) == plan.num_rows else plan.filter(fit))
+    errors = {places[position]: error for position, error in failed.items()}
+    left = sorted({*range(plan.num_rows)}.difference(places) | errors.keys())
+    rest = plan.take(pa.array(left, pa.int64()))
+    running.moved += (pc.sum(plan.column("size")).as_py() or 0) - (pc.sum(rest.column("size")).as_py() or 0)
+    odd = {
+        position: await copy_one(source, destination, entry, errors.get(position))
+        for position, entry in zip(left, entries_of(rest), strict=True)
+    }
+    return Outcomes(plan, odd, "size")
 
 
 async def copy_one(source: Storage, destination: Storage, entry: Entry, failure: Exception | None = None) -> Outcome:
