@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +14,7 @@ from hypothesis import strategies as st
 
 from fsync.errors import RuleError
 from fsync.filters import Rules
+from tests.model.filter_table import CASES, DECIDED
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -51,42 +50,8 @@ def kept_of(tree: str, *pairs: tuple[str, str], full_path: bool = False) -> str:
 
 # --- the binary's answers: filter_cases.json -------------------------------------------------------------------------
 
-CASES = json.loads((Path(__file__).parent.parent / "data" / "filter_cases.json").read_text(encoding="utf-8"))
-
 #: no key rules at all: ranges, limits and sizes are decided elsewhere
 WITHOUT_RULES = {299, 301, 302, 305, 306, 307, 309, 311}
-
-_CLASSES = ["a!", "a-", "a1", "a2", "a3", "a:", "aZ", "a[", "a]", "a^", "ab"]
-_BACKSLASHES = ["*", "a*b", "a?b", "a\\*b", "ab", "axb", "x*"]
-
-#: where the specification decides otherwise than juicefs sync 1.4.2: case -> the keys kept, or what is refused
-DECIDED: dict[int, list[str] | str] = {
-    # rsync's idioms stay: another include names something below foo/, below /some/ and below /some/path/
-    33: ["foo/bar.c"],
-    37: ["some/path/this-file"],
-    # an include after the exclude that matches first is void
-    47: [],
-    # POSIX classes
-    170: [name for name in _CLASSES if name not in ("a1", "a2", "a3")],
-    # ] first in a class is literal, so these classes are never closed
-    171: "no closing ]",
-    175: "no closing ]",
-    # ] first, - first or last
-    177: [name for name in _CLASSES if name != "a]"],
-    182: [name for name in _CLASSES if name not in ("a-", "a1")],
-    183: [name for name in _CLASSES if name not in ("a-", "a1")],
-    184: [name for name in _CLASSES if name not in ("a-", "a1")],
-    # without a wildcard a backslash is itself, also at the end
-    193: _BACKSLASHES,
-    194: _BACKSLASHES,
-    199: sorted([*_BACKSLASHES, "a\\b"]),
-    # = in a pattern
-    207: ["a", "a,b", "b", "x"],
-    # listing in parallel changes nothing, as 1.4.2 with one list thread
-    294: ["a/b/c", "a/x/y", "b/c"],
-    295: ["a/b/c", "a/x/y", "b/c"],
-    296: ["a/b/c"],
-}
 
 
 def rules_of(arguments: list[str]) -> Rules:
