@@ -94,7 +94,8 @@ def check(
     """Compare two trees and touch nothing.
 
     In the result ``copied`` counts what is missing at DST, ``updated`` what is different, ``deleted`` what only DST
-    has; ``exit_code`` is 0 if nothing is, else 5, and ``table()`` has a row for each. Raises UsageError, ListingError.
+    has, ``failed`` what could not be read to be compared; ``exit_code`` is 1 if anything failed, else 5 if anything is
+    different, else 0, and ``table()`` has a row for each. Raises UsageError, ListingError.
     """
     call = Call(src, dst, storage_options, src_storage_options, dst_storage_options, options, verb="check")
     with _listening(progress) as listener:
@@ -216,7 +217,8 @@ async def _told(ends: Ends, batches: AsyncIterator[pa.RecordBatch], *, found_cod
     except FsyncError as error:
         error.result = ends.report.result(complete=False, exit_code=error.exit_code)
         raise
-    return ends.report.result(complete=True, exit_code=found_code if found else 0)
+    exit_code = 1 if ends.report.counts["failed"] else found_code if found else 0
+    return ends.report.result(complete=True, exit_code=exit_code)
 
 
 async def list_pages(

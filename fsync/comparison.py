@@ -41,6 +41,7 @@ class Comparison:
     same_kind: bool = False
     size_only: bool = False
     checksum: bool = False
+    check_all: bool = False
     force: bool = False
     update: bool = False
     existing: bool = False
@@ -48,12 +49,19 @@ class Comparison:
     perms: bool = False
     owners: bool = True
 
+    @property
+    def reads(self) -> bool:
+        """Tell whether content decides where listings do not: suspects may be read whole on both sides."""
+        return self.checksum or self.check_all
+
     def words(self) -> str:
         """Return the rule as one line for people."""
         if self.force:
             rule = "every entry is copied (--force-update)"
         elif self.size_only:
             rule = "by size alone (--size-only)"
+        elif self.check_all:
+            rule = "by content, everything read on both sides (--check-all)"
         elif self.checksum:
             rule = "by size and digest (--checksum)"
         elif self.times is Times.EQUAL:
@@ -100,6 +108,7 @@ def comparison_for(
         same_kind=source.family == destination.family and source.digest is not None,
         size_only=options.size_only,
         checksum=options.checksum,
+        check_all=options.check_all,
         force=options.force_update,
         update=options.update,
         existing=options.existing,

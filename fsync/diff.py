@@ -65,6 +65,8 @@ def _compare(rows: pa.RecordBatch, present: pa.BooleanArray, rule: Comparison) -
         judged = _constant(rows, Reason.FORCED)
     elif rule.size_only:
         judged = _choose([(unknown, Reason.UNKNOWN), (sized, Reason.SIZE)], Reason.SAME, rows)
+    elif rule.check_all:
+        judged = _choose([(unknown, Reason.UNKNOWN), (sized, Reason.SIZE)], Reason.SUSPECT, rows)
     elif rule.checksum:
         judged = _choose(
             [(unknown, Reason.UNKNOWN), (sized, Reason.SIZE), (_same_digest(rows, rule), Reason.SAME)],

@@ -191,7 +191,7 @@ async def opened(
             "start", source=source.address.given, destination=destination.address.given, rule=comparison.words(),
             verb="check" if check else "sync", server_side=destination.same_store(source),
         )  # fmt: skip
-        if comparison.times is Times.NONE and not (options.size_only or options.checksum or options.force_update):
+        if comparison.times is Times.NONE and not (options.size_only or comparison.reads or options.force_update):
             report.notice("entries are compared by size alone: one of the storages tells no modification times")
         _tell_what_is_not_kept(ends)
         ticker = asyncio.ensure_future(_tick(report, running))
@@ -289,7 +289,7 @@ def _running(options: Options) -> Running:
         memory=options.memory,
         pacing=Pacing(retries=options.retries),
         rate=options.bwlimit * 1e6 / 8,
-        check_new=options.check_new,
+        check_new=options.check_new or options.check_all,
     )
 
 

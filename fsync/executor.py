@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -181,6 +181,15 @@ def keep_plan(plan: pa.RecordBatch, report: Report) -> None:
         rows = result_rows(plan, outcomes, report)
         planned = pa.array(["planned"] * plan.num_rows, pa.string())
         report.keep(rows.set_column(rows.schema.get_field_index("status"), RESULT_WORDS.field("status"), planned))
+
+
+def fail_to_compare(rows: pa.RecordBatch, errors: Mapping[bytes, str], report: Report) -> None:
+    """Report entries that a check could not compare, each with its error."""
+    outcomes = [Outcome(key, Status.FAILED, error=errors[key]) for key in rows.column("key").to_pylist()]
+    for outcome in outcomes:
+        report.fail(outcome.key, "compare", outcome.error)
+    if report.keeps_rows:
+        report.keep(result_rows(rows, outcomes, report))
 
 
 class Planned:

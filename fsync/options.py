@@ -116,6 +116,10 @@ class Options:
         False, flag, "--checksum", "compare digests: from the listings where both have the same kind, else by reading",
         group="comparison", verbs="sync check",
     )  # fmt: skip
+    check_all: bool = _row(
+        False, flag, "--check-all", "compare the bytes of all entries of equal size, and read back what is copied",
+        group="comparison", verbs="sync check",
+    )  # fmt: skip
     exact: bool = _row(
         False,
         flag,
@@ -233,6 +237,9 @@ class Options:
         if len(rules_of_comparison) > 1:
             names = " and ".join("--" + name.replace("_", "-") for name in rules_of_comparison)
             raise OptionError(f"{names} contradict each other: give one of them")
+        if self.check_all and (self.size_only or self.checksum):
+            other = "--size-only" if self.size_only else "--checksum"
+            raise OptionError(f"--check-all compares all bytes, {other} does not: give one of them")
         if self.max_delete is not None and not self.delete_dst:
             raise OptionError("--max-delete limits deletions: give it together with --delete-dst")
         if self.delete_prefix and not self.delete_dst:

@@ -12,6 +12,7 @@ from fsync.deletion import top_name
 from fsync.diff import Decisions
 from fsync.ends import Ends
 from fsync.errors import OrderError, SourceNotFound, printable
+from fsync.executor import fail_to_compare
 from fsync.listing import Listing, of_kind, without_root
 from fsync.report import key_fields
 from fsync.schema import PLAN, Action, Kind, Reason, concatenate, having
@@ -182,7 +183,13 @@ class Selection:
         filled = await fill_unknown(ends.source, ends.destination, rows.filter(unknown), ends.comparison)
         suspects = concatenate([rows.filter(pc.invert(unknown)), filled], PLAN)
         open_still = having(suspects.column("reason"), Reason.SUSPECT)
-        verdicts = await settle_batch(ends.source, ends.destination, suspects.filter(open_still), ends.comparison)
+        verdicts, unread = await settle_batch(
+            ends.source, ends.destination, suspects.filter(open_still), ends.comparison
+        )
+        if ends.check and unread:
+            unknown = pc.is_in(verdicts.column("key"), pa.array(list(unread), pa.binary()))
+            fail_to_compare(verdicts.filter(unknown), unread, ends.report)
+            verdicts = verdicts.filter(pc.invert(unknown))
         return concatenate([suspects.filter(pc.invert(open_still)), verdicts], PLAN)
 
     def can_sort(self, error: OrderError) -> bool:

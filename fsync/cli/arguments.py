@@ -59,6 +59,7 @@ VERBS: dict[str, Verb] = {
         "fsync check ./data/ s3://bucket/data/",
         {
             "0": "equal",
+            "1": "some entries could not be read to be compared",
             "2": "wrong usage, option or address",
             "3": "a listing failed, or an end is missing or refuses access",
             "5": "differences were found",

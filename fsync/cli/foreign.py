@@ -127,7 +127,7 @@ NOT_YET = frozenset(
     {
         *("--start", "--end", "--max-size", "--min-size", "--max-age", "--min-age", "--start-time", "--end-time"),
         *("--files-from", "--inplace", "--delete-src", "--deleteSrc"),
-        *("--delete-src-after", "--check-all", "--check-change", "--max-failure"),
+        *("--delete-src-after", "--check-change", "--max-failure"),
         *("--enable-checkpoint", "--checkpoint-force-reset", "--checkpoint-interval", "--list-threads"),
         *("--list-depth", "--no-https", "--storage-class", "--traffic-control-url"),
         *("--encrypt-rsa-key", "--decrypt-rsa-key", "--encrypt-algo", "--decrypt-algo"),

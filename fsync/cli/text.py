@@ -113,7 +113,9 @@ def _title(summary: Mapping[str, Any], dry: bool, check: bool) -> str:
     if not summary["complete"]:
         return f"Stopped before the end, after {took}:"
     if check:
-        return f"{'Differences found' if summary['exit_code'] else 'Equal'}, {took}:"
+        whole = not summary["failed"]
+        found = "Differences found" if summary["exit_code"] else "Equal"
+        return f"{found}, {took}:" if whole else f"Not everything could be compared, {took}:"
     if dry:
         return f"Dry run, nothing was touched, {took}:"
     return f"Done with failures in {took}:" if summary["failed"] else f"Done in {took}:"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,50 +10,65 @@ import pyarrow.compute as pc
 from fsync.comparison import Comparison
 from fsync.diff import decide, settled
 from fsync.join import Window
+from fsync.pacing import describe
 from fsync.schema import PLAN, Kind, Reason, concatenate, page_from_columns
 from fsync.storage.base import Entry, Hasher, Storage
 from fsync.transfer.batch import entries_of
+from fsync.transfer.content import same_content
 
 _CHUNK = 1 << 20
 
 
 async def settle_batch(
     source: Storage, destination: Storage, batch: pa.RecordBatch, comparison: Comparison
-) -> pa.RecordBatch:
-    """Return the suspects of a PLAN batch with their verdict, in the same order.
+) -> tuple[pa.RecordBatch, dict[bytes, str]]:
+    """Return the suspects of a PLAN batch with their verdict, in the same order, and why some could not be read.
 
-    An entry is the same if the source's bytes hash to what the destination's listing says; under ``--checksum`` both
-    are read where the listing says nothing. Else a source whose reading costs as much as copying is not read: its
-    suspects are copied.
+    An entry is the same if one side's bytes hash to what the other side's listing says; under ``--checksum`` both are
+    read where that does not settle it, under ``--check-all`` always. Else a source whose reading costs as much as
+    copying is not read: its suspects are copied. What could not be read counts as different.
     """
-    read_both = comparison.checksum
     pairs = zip(entries_of(batch), entries_of(batch, "dst_"), strict=True)
-    same = await asyncio.gather(*(_same(source, destination, mine, theirs, read_both) for mine, theirs in pairs))
-    otherwise = Reason.DIGEST if read_both else Reason.MTIME
-    return settled(batch, pa.array(same, pa.bool_()), otherwise, comparison)
+    found = await asyncio.gather(*(_judged(source, destination, mine, theirs, comparison) for mine, theirs in pairs))
+    keys = batch.column("key").to_pylist()
+    unread = {key: one for key, one in zip(keys, found, strict=True) if isinstance(one, str)}
+    otherwise = Reason.DIGEST if comparison.reads else Reason.MTIME
+    same = pa.array([one is True for one in found], pa.bool_())
+    return settled(batch, same, otherwise, comparison), unread
 
 
-async def _same(source: Storage, destination: Storage, mine: Entry, theirs: Entry, read_both: bool) -> bool:
+async def _judged(
+    source: Storage, destination: Storage, mine: Entry, theirs: Entry, comparison: Comparison
+) -> bool | str:
+    """Tell whether a pair is the same, or why that cannot be told."""
     if mine.size is None or mine.size != theirs.size:
         return False
-    hasher = destination.hasher(theirs.etag, mine.size) if theirs.etag else None
-    if hasher is None and not read_both:
-        return False
-    if not (source.near or read_both):
-        return False
+    retried = destination.running.retried
     async with destination.running.slots:
         try:
-            if hasher is not None and await _hash(source, mine, hasher) == theirs.etag:
+            if not comparison.check_all and await retried(
+                lambda: _same_digest(source, mine, destination, theirs, comparison)
+            ):
                 return True
-            if not read_both:
-                return False
-            digests = [
-                await _hash(end, entry, hashlib.sha256()) for end, entry in ((source, mine), (destination, theirs))
-            ]
-        except Exception:
-            # whatever keeps an entry from being compared is met again, and reported, when it is copied
-            return False
-    return digests[0] == digests[1]
+            return comparison.reads and await retried(lambda: same_content(source, mine, destination, theirs))
+        except Exception as error:
+            # a run that copies meets it again, and reports it, when the entry is copied
+            return describe(error)
+
+
+async def _same_digest(
+    source: Storage, mine: Entry, destination: Storage, theirs: Entry, comparison: Comparison
+) -> bool:
+    """Tell whether the bytes of one side hash to the other side's ETag; a no proves nothing.
+
+    Without a rule that reads, only a side whose reading is much cheaper than copying is hashed.
+    """
+    sides = ((source, mine, destination, theirs), (destination, theirs, source, mine))
+    for end, entry, other, told in sorted(sides, key=lambda side: not side[0].near):
+        hasher = other.hasher(told.etag, told.size or 0) if told.etag and (end.near or comparison.reads) else None
+        if hasher is not None:
+            return await _hash(end, entry, hasher) == told.etag
+    return False
 
 
 async def _hash(storage: Storage, entry: Entry, hasher: Hasher) -> str:

@@ -32,6 +32,7 @@ BAD: dict[str, list[Any]] = {
     "dirs": _NO_FLAG,
     "perms": _NO_FLAG,
     "links": _NO_FLAG,
+    "check_all": _NO_FLAG,
     "check_new": _NO_FLAG,
     "bwlimit": ["", "x", "5X", -1, "-1", "nan", "inf", "1e3", True, "10 M b"],
     "size_only": _NO_FLAG,
