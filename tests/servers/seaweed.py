@@ -31,8 +31,11 @@ _IDENTITIES = {
 
 
 @contextmanager
-def serve(directory: Path) -> Iterator[S3Server]:
-    """Run master, volume server, filer and S3 gateway in one process; its data goes when the block ends."""
+def serve(directory: Path, *, volume_megabytes: int = 64, growth: int = 1) -> Iterator[S3Server]:
+    """Run master, volume server, filer and S3 gateway in one process; its data goes when the block ends.
+
+    A bucket gets ``growth`` volumes at once, of so many megabytes each: few for tests, which make a bucket each.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "s3.json").write_text(json.dumps(_IDENTITIES))
     data = directory / "data"
@@ -55,7 +58,7 @@ def serve(directory: Path) -> Iterator[S3Server]:
             "-master.telemetry=false",
             "-master.electionTimeout=1s",
             "-master.heartbeatInterval=100ms",
-            "-master.volumeSizeLimitMB=64",
+            f"-master.volumeSizeLimitMB={volume_megabytes}",
             "-master.volumePreallocate=false",
             f"-volume.port={volume}",
             f"-volume.port.grpc={volume_grpc}",
@@ -74,8 +77,7 @@ def serve(directory: Path) -> Iterator[S3Server]:
             "-s3.port.lance=0",
         ]
 
-    # One volume a bucket instead of seven: many tests make a bucket each.
-    env = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+    env = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": str(growth)}
     left_behind: set[Path] = set()
     try:
         with running(

@@ -1,0 +1,1 @@
+"""The race: fsync and its peers at the same jobs on the same machine, ``python -m tests.bench``."""
