@@ -6,7 +6,6 @@ both doors refuse the same things with the same line.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -310,6 +309,8 @@ def _shown(name: str, value: Any) -> str:
 def _unknown(name: str, known: list[str], verb: str) -> str:
     if name in BY_NAME and BY_NAME[name].cli_only:
         return f"{name} is for the command line: from Python, progress= gives the events and the logger fsync the rest"
+    import difflib
+
     close = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {spelling(close[0])}?" if close else f"; fsync {verb} --help lists the options"
     return f"{spelling(name)} is no option of fsync {verb}{hint}"

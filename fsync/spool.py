@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import weakref
 from collections.abc import Iterator
 from types import TracebackType
@@ -49,6 +48,9 @@ class Spool:
 
     def _move_out(self) -> None:
         # closed by close(), at the latest when the spool is collected
+        # it brings compression along, and most runs put nothing aside
+        import tempfile
+
         file = tempfile.TemporaryFile(dir=self._directory, prefix="fsync-")  # noqa: SIM115
         self._finalizer = weakref.finalize(self, file.close)
         self._file, self._writer = file, pa.ipc.new_stream(file, self.schema)

@@ -7,7 +7,6 @@ found missing. argparse writes the help.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -146,6 +145,8 @@ def _leading() -> set[str]:
 
 
 def _no_verb(name: str) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, VERBS, 1)
     if close:
         return f"fsync has no command {printable(name)}; did you mean fsync {close[0]}?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection
 
@@ -151,6 +150,8 @@ def unknown_option(flag: str, verb: str, known: Collection[str]) -> str:
     elsewhere = [other for row in TABLE if flag in row.flags for other in row.verbs]
     if elsewhere:
         return f"{flag} is an option of fsync {elsewhere[0]}, not of fsync {verb}"
+    import difflib
+
     close = difflib.get_close_matches(name, sorted(known), 1, 0.75)
     hint = f"did you mean {close[0]}?" if close else f"fsync {verb} --help lists the options"
     return f"{printable(flag)} is no option of fsync {verb}; {hint}"

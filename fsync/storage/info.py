@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from fsync.schema import Kind
@@ -67,6 +66,9 @@ def _parsed(text: str) -> datetime | None:
             return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         return datetime.fromisoformat(text)
     except ValueError:
+        # a package that most storages have no use for
+        from email.utils import parsedate_to_datetime
+
         try:
             return parsedate_to_datetime(text)
         except (TypeError, ValueError):

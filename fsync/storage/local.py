@@ -1,4 +1,4 @@
-"""Local files: listed by :mod:`fsync.storage.scan`, read and written through directory descriptors."""
+"""Local files: listed by :mod:`fsync.storage.scanning`, read and written through directory descriptors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fsync.storage.local_copy import READ, Tree, check_unchanged, clamped
 from fsync.storage.partial import create_partial, partial_name, rename_into_place
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
-from fsync.storage.scan import Scan
+from fsync.storage.scanning import Scanning
 from fsync.storage.walk import Prunes
 
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
@@ -85,14 +85,12 @@ class LocalStorage(Storage):
         return None
 
     async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
-        """Yield the entries below the root as pages, read by the one thread of the local disk."""
+        """Yield the entries below the root as pages."""
         self._follows = follow
-        owners = self.running.mask != 0o666
-        scan = Scan(self._root, self.address.given, follow=follow, prunes=prunes, owners=owners)
-        pages = scan.pages()
-        while (page := await self.running.on_disk(next, pages, None)) is not None:
+        scanning = Scanning(self._root, self.address.given, self.running, follow=follow, prunes=prunes)
+        async for page in scanning.pages():
             yield page
-        self.partials += scan.partials
+        self.partials += scanning.partials
 
     async def exists(self, key: bytes) -> bool:
         """Tell whether anything but a directory stands under this key, a dangling link too; for ``d/`` a directory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 
@@ -24,6 +23,8 @@ def partial_name(name: bytes, run_id: str) -> bytes:
     """
     most = 255 - _PARTIAL_EXTRA
     if len(name) > most:
+        import hashlib
+
         name = name[: most - 17] + b"~" + hashlib.blake2b(name, digest_size=8).hexdigest().encode()
     return b"." + name + b".fsync-" + run_id.encode() + b".partial"
 

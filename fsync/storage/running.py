@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import secrets
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +61,8 @@ class Running:
 
     threads: int = 10
     processes: int = 1
+    #: helper processes that read local trees
+    scanners: int = 0
     #: permission bits of new files: those of the owner alone where permissions of their own follow
     mask: int = 0o666
     #: bytes a second that all copies share, 0 for no limit
@@ -74,7 +76,7 @@ class Running:
     timeout: float = 60.0
     memory: int = 256 << 20
     pacing: Pacing = field(default_factory=Pacing)
-    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    run_id: str = field(default_factory=lambda: os.urandom(8).hex())
     _free_at: float = 0.0
     pool: ThreadPoolExecutor = field(init=False)
     disk: ThreadPoolExecutor = field(init=False)

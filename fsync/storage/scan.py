@@ -1,4 +1,8 @@
-"""The listing of a local tree: directory by directory, sorted, a page at a time."""
+"""The listing of a local tree: directory by directory, sorted, a page of rows at a time.
+
+Nothing here needs more than the standard library, and a :class:`Scan` that has begun can be pickled: the rest of a
+large tree is read by a helper process (:mod:`fsync.storage.serving`).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,20 @@ import functools
 import os
 import stat
 import time
-from collections.abc import Iterator
-
-import pyarrow as pa
+from array import array
+from collections.abc import Callable
+from contextlib import suppress
 
 from fsync.errors import AccessDenied, ListingError, SourceNotFound, printable
-from fsync.schema import Kind, page_from_columns
 from fsync.storage.local_copy import clamped
 from fsync.storage.partial import PARTIAL_END, is_partial
-from fsync.storage.walk import PAGE_ROWS, Prunes
 
-_FILE, _DIRECTORY, _LINK, _OTHER = int(Kind.FILE), int(Kind.DIRECTORY), int(Kind.LINK), int(Kind.OTHER)
+#: the codes of fsync.schema.Kind, whose module needs pyarrow
+FILE, DIRECTORY, LINK, OTHER = 0, 1, 2, 3
+
+#: stands for "unknown" in columns of 64-bit numbers
+UNKNOWN = -(2**63)
+_MOST = 2**63 - 1
 
 #: errors of following a link that leads nowhere
 _NOWHERE = {errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG}
@@ -26,45 +33,99 @@ _NOWHERE = {errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG}
 _JUICEFS = {b".accesslog", b".config", b".stats", b".trash"}
 _JUICEFS_INODES = 0x7FFFFFFF_00000000
 
+#: files in a row for which their directory is opened once, instead of walking its path for each
+_WORTH_OPENING = 4
+
 #: (name, with ``/`` behind a directory's; whether it is a link)
 Name = tuple[bytes, bool]
 
 
+class Rows:
+    """One page of a listing, column by column; times in nanoseconds since 1970, UNKNOWN where there is none.
+
+    ``links`` holds the texts of links, and of rows of kind OTHER why they are nothing to copy, by position; ``owners``
+    and ``groups`` are empty unless they were asked for.
+    """
+
+    __slots__ = ("changed", "groups", "keys", "kinds", "links", "modes", "mtimes", "owners", "sizes")
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.kinds = array("b")
+        self.sizes = array("q")
+        self.mtimes = array("q")
+        self.changed = array("q")
+        self.modes = array("i")
+        self.links: dict[int, bytes] = {}
+        self.owners: list[str | None] = []
+        self.groups: list[str | None] = []
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class _Level:
+    """A directory on the way down, its names, how many of them are done, and when it or one above it was renamed."""
+
+    __slots__ = ("at", "directory", "moved", "names")
+
+    def __init__(self, directory: bytes, names: list[Name], moved: int) -> None:
+        self.directory, self.names, self.moved = directory, names, moved
+        self.at = 0
+
+
 class Scan:
-    """One listing of the files whose paths begin with ``root``.
+    """One listing of the files whose paths begin with ``root``, in the order of the keys' bytes.
 
     ``root`` is bytes and ends in ``/`` in directory mode. ``follow`` lists what links lead to: a link to a directory
     is walked, unless it leads to one of its own ancestors. Entries that exist but are nothing to copy (dangling link,
-    loop, device, socket) are rows of kind OTHER whose ``link`` column says why; a directory's row comes right before
-    what it holds. ``owners`` fills the owner and group columns, by name. ``partials`` counts what unfinished fsync
-    runs left under hidden names, which is invisible.
+    loop, device, socket) are rows of kind OTHER; a directory's row comes right before what it holds. A directory for
+    which ``prunes(key)`` holds is not entered. ``owners`` asks for owners and groups, by name. ``partials`` counts
+    what unfinished fsync runs left under hidden names, which is invisible.
 
     The ``changed`` column is the later of mtime and ctime, over the entry, the links that lead to it, and those
     directories above it whose ctime is later than their mtime: that is how a renamed directory shows.
     """
 
-    def __init__(self, root: bytes, given: str, *, follow: bool, prunes: Prunes | None, owners: bool = False) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        given: str,
+        *,
+        follow: bool,
+        prunes: Callable[[bytes], bool] | None,
+        owners: bool = False,
+        page_rows: int = 4096,
+    ) -> None:
         self._root, self._given, self._follow, self._prunes, self._with_owners = root, given, follow, prunes, owners
+        self._page_rows = page_rows
         self._now = time.time_ns()
+        self._stack: list[_Level] | None = None
+        self._ancestors: list[tuple[int, int]] = []
+        self._rows = Rows()
         self.partials = 0
-        self._clear()
 
-    def _clear(self) -> None:
-        self._keys: list[bytes] = []
-        self._kinds: list[int] = []
-        self._sizes: list[int | None] = []
-        self._mtimes: list[int | None] = []
-        self._changed: list[int | None] = []
-        self._links: list[bytes | None] = []
-        self._modes: list[int | None] = []
-        self._owners: list[str | None] = []
-        self._groups: list[str | None] = []
+    def more(self) -> Rows | None:
+        """Return the next page, None at the end; raises SourceNotFound, AccessDenied or ListingError."""
+        if self._stack is None:
+            self._stack = [self._top()]
+        while self._stack and len(self._rows) < self._page_rows:
+            level = self._stack[-1]
+            if level.at == len(level.names):
+                self._stack.pop()
+                self._ancestors.pop()
+            elif level.names[level.at][0].endswith(b"/"):
+                name, is_link = level.names[level.at]
+                level.at += 1
+                self._enter(level.directory + name, is_link, level.moved)
+            else:
+                self._leaves(level)
+        page, self._rows = self._rows, Rows()
+        return page if len(page) else None
 
-    def pages(self) -> Iterator[pa.RecordBatch]:
-        """Yield the pages; raises SourceNotFound, AccessDenied or ListingError."""
+    def _top(self) -> _Level:
         base, slash, prefix = self._root.rpartition(b"/")
         base += slash
-        cut = len(self._root)
         try:
             names = [self._own(base, name, prefix) for name in self._names(base) if name[0].startswith(prefix)]
             names.sort()
@@ -75,27 +136,8 @@ class Scan:
             raise SourceNotFound(f"{self._given} is not a directory") from None
         except OSError as error:
             raise self._failed(base, error) from error
-        ancestors = [(above.st_dev, above.st_ino)]
-        moved = above.st_ctime_ns if above.st_ctime_ns > above.st_mtime_ns else 0
-        stack = [(base, iter(names), moved)]
-        while stack:
-            directory, children, moved = stack[-1]
-            for name, is_link in children:
-                path = directory + name
-                if name.endswith(b"/"):
-                    below = self._enter(path, path[cut:], is_link, moved, ancestors)
-                    if below is not None:
-                        stack.append(below)
-                        break
-                else:
-                    self._leaf(path, path[cut:], is_link, moved)
-                if len(self._keys) >= PAGE_ROWS:
-                    yield self._page()
-            else:
-                stack.pop()
-                ancestors.pop()
-        if self._keys:
-            yield self._page()
+        self._ancestors.append((above.st_dev, above.st_ino))
+        return _Level(base, names, above.st_ctime_ns if above.st_ctime_ns > above.st_mtime_ns else 0)
 
     def _own(self, base: bytes, name: Name, prefix: bytes) -> Name:
         """Walk a link that is the address itself: only links below an address are not followed."""
@@ -109,119 +151,160 @@ class Scan:
         with os.scandir(directory) as entries:
             for entry in entries:
                 name = entry.name
-                is_link = entry.is_symlink()
                 if name in _JUICEFS and entry.inode() >= _JUICEFS_INODES:
                     continue
                 if name.endswith(PARTIAL_END) and is_partial(name):
                     self.partials += 1
-                elif _is_directory(entry, self._follow):
-                    names.append((name + b"/", is_link))
+                elif entry.is_symlink():
+                    names.append((name + b"/" if _leads_to_directory(entry, self._follow) else name, True))
                 else:
-                    names.append((name, is_link))
+                    names.append((name + b"/" if entry.is_dir() else name, False))
         names.sort()
         return names
 
-    def _enter(
-        self, path: bytes, key: bytes, is_link: bool, moved: int, ancestors: list[tuple[int, int]]
-    ) -> tuple[bytes, Iterator[Name], int] | None:
-        """Add a directory's row; return what to walk next, None where it is not entered."""
+    def _enter(self, path: bytes, is_link: bool, moved: int) -> None:
+        """Add a directory's row, and go down into it unless there is a reason not to."""
+        key = path[len(self._root) :]
+        names: list[Name] = []
         try:
             facts = os.stat(path)
             if is_link:
                 moved = max(moved, os.lstat(path[:-1]).st_ctime_ns)
             identity = (facts.st_dev, facts.st_ino)
-            if is_link and identity in ancestors:
-                self._add(key, _OTHER, None, None, None, b"loop", None)
-                return None
+            if is_link and identity in self._ancestors:
+                self._other(key, b"loop")
+                return
             if facts.st_ctime_ns > facts.st_mtime_ns:
                 moved = max(moved, facts.st_ctime_ns)
-            if self._prunes is not None and self._prunes(key):
-                names = None
-            else:
+            pruned = self._prunes is not None and self._prunes(key)
+            if not pruned:
                 names = self._names(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             self._prove_gone(path, error)
-            self._add(key, _OTHER, None, None, None, b"vanished", None)
-            return None
+            self._other(key, b"vanished")
+            return
         except OSError as error:
             raise self._failed(path, error) from error
-        self._add(key, _DIRECTORY, 0, facts.st_mtime_ns, None, None, facts)
-        if names is None:
-            return None
-        ancestors.append(identity)
-        return path, iter(names), moved
+        self._add(key, DIRECTORY, 0, clamped(facts.st_mtime_ns), UNKNOWN, facts)
+        if not pruned and self._stack is not None:
+            self._stack.append(_Level(path, names, moved))
+            self._ancestors.append(identity)
 
-    def _leaf(self, path: bytes, key: bytes, is_link: bool, moved: int) -> None:
+    def _leaves(self, level: _Level) -> None:
+        """Add the rows of the files that follow each other in a directory, as far as the page has room."""
+        names, first = level.names, level.at
+        last = min(len(names), first + self._page_rows - len(self._rows))
+        end = first + 1
+        while end < last and not names[end][0].endswith(b"/"):
+            end += 1
+        above: int | None = None
+        if end - first >= _WORTH_OPENING:
+            # what cannot be opened is reached by its path, and an error is that of the file
+            with suppress(OSError):
+                above = os.open(level.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._run(names[first:end], level, above)
+        finally:
+            if above is not None:
+                os.close(above)
+        level.at = end
+
+    def _run(self, names: list[Name], level: _Level, above: int | None) -> None:
+        directory, moved, now = level.directory, level.moved, self._now
+        start = directory[len(self._root) :] if len(directory) >= len(self._root) else b""
+        cut = max(0, len(self._root) - len(directory))
+        rows = self._rows
+        keys, kinds, sizes, modes = rows.keys.append, rows.kinds.append, rows.sizes.append, rows.modes.append
+        mtimes, changes = rows.mtimes.append, rows.changed.append
+        look = os.stat
+        for name, is_link in names:
+            if is_link or self._with_owners:
+                self._leaf(directory + name, is_link, moved)
+                continue
+            try:
+                if above is None:
+                    facts = look(directory + name, follow_symlinks=False)
+                else:
+                    facts = look(name, dir_fd=above, follow_symlinks=False)
+            except OSError:
+                self._leaf(directory + name, is_link, moved)
+                continue
+            mtime, changed = facts.st_mtime_ns, facts.st_ctime_ns
+            # an mtime set into the future says nothing about when the file changed
+            if changed < mtime <= now:
+                changed = mtime
+            if changed < moved:
+                changed = moved
+            if facts.st_mode & 0o170000 != 0o100000 or not (UNKNOWN < mtime < _MOST and UNKNOWN < changed < _MOST):
+                self._leaf(directory + name, is_link, moved)
+                continue
+            keys(start + name[cut:])
+            kinds(FILE)
+            sizes(facts.st_size)
+            modes(facts.st_mode)
+            mtimes(mtime)
+            changes(changed)
+
+    def _leaf(self, path: bytes, is_link: bool, moved: int) -> None:
+        """Add the row of anything but a directory."""
+        key = path[len(self._root) :]
         try:
             facts = os.lstat(path)
             changed = max(self._change(facts), moved)
             if is_link and not self._follow:
-                self._add(key, _LINK, facts.st_size, facts.st_mtime_ns, changed, os.readlink(path), None)
+                self._add(key, LINK, facts.st_size, clamped(facts.st_mtime_ns), changed, None, os.readlink(path))
                 return
             if stat.S_ISLNK(facts.st_mode):
                 try:
                     facts = os.stat(path)
                 except (FileNotFoundError, NotADirectoryError):
-                    self._add(key, _OTHER, None, None, None, b"dangling", None)
+                    self._other(key, b"dangling")
                     return
                 changed = max(changed, self._change(facts))
         except FileNotFoundError:
-            self._add(key, _OTHER, None, None, None, b"vanished", None)
+            self._other(key, b"vanished")
             return
         except OSError as error:
             if is_link and error.errno in _NOWHERE:
-                why = b"loop" if error.errno == errno.ELOOP else b"dangling"
-                self._add(key, _OTHER, None, None, None, why, None)
+                self._other(key, b"loop" if error.errno == errno.ELOOP else b"dangling")
                 return
             raise self._failed(path, error) from error
         if stat.S_ISREG(facts.st_mode):
-            self._add(key, _FILE, facts.st_size, facts.st_mtime_ns, changed, None, facts)
+            self._add(key, FILE, facts.st_size, clamped(facts.st_mtime_ns), changed, facts)
         else:
-            self._add(key, _OTHER, None, None, None, b"special", None)
+            self._other(key, b"special")
 
     def _change(self, facts: os.stat_result) -> int:
         """Return when an entry last changed; an mtime set into the future says nothing about that."""
         mtime, ctime = facts.st_mtime_ns, facts.st_ctime_ns
         return mtime if ctime < mtime <= self._now else ctime
 
+    def _other(self, key: bytes, why: bytes) -> None:
+        """Add the row of what exists but is nothing to copy."""
+        self._add(key, OTHER, UNKNOWN, UNKNOWN, UNKNOWN, None, why)
+
     def _add(
         self,
         key: bytes,
         kind: int,
-        size: int | None,
-        mtime: int | None,
-        changed: int | None,
-        link: bytes | None,
+        size: int,
+        mtime: int,
+        changed: int,
         facts: os.stat_result | None,
+        link: bytes | None = None,
     ) -> None:
-        self._keys.append(key)
-        self._kinds.append(kind)
-        self._sizes.append(size)
-        self._mtimes.append(None if mtime is None else clamped(mtime))
-        self._changed.append(None if changed is None else clamped(changed))
-        self._links.append(link)
-        self._modes.append(None if facts is None else facts.st_mode)
+        rows = self._rows
+        if link is not None:
+            rows.links[len(rows)] = link
+        rows.keys.append(key)
+        rows.kinds.append(kind)
+        rows.sizes.append(size)
+        rows.mtimes.append(mtime)
+        rows.changed.append(changed if changed == UNKNOWN else clamped(changed))
+        rows.modes.append(-1 if facts is None else facts.st_mode)
         if self._with_owners:
-            self._owners.append(None if facts is None else user_name(facts.st_uid))
-            self._groups.append(None if facts is None else group_name(facts.st_gid))
-
-    def _page(self) -> pa.RecordBatch:
-        page = page_from_columns(
-            {
-                "key": self._keys,
-                "kind": self._kinds,
-                "size": self._sizes,
-                "mtime": self._mtimes,
-                "changed": self._changed,
-                "link": self._links,
-                "mode": self._modes,
-                "owner": self._owners or None,
-                "group": self._groups or None,
-            },
-            len(self._keys),
-        )
-        self._clear()
-        return page
+            rows.owners.append(None if facts is None else user_name(facts.st_uid))
+            rows.groups.append(None if facts is None else group_name(facts.st_gid))
 
     def _prove_gone(self, path: bytes, error: OSError) -> None:
         """Return if a directory is gone from its parent's listing too; else the listing has failed."""
@@ -240,9 +323,9 @@ class Scan:
         return kind(f"cannot list {printable(path)}: {error.strerror}")
 
 
-def _is_directory(entry: os.DirEntry[bytes], follow: bool) -> bool:
+def _leads_to_directory(link: os.DirEntry[bytes], follow: bool) -> bool:
     try:
-        return entry.is_dir(follow_symlinks=follow)
+        return link.is_dir(follow_symlinks=follow)
     except OSError as error:
         if error.errno in _NOWHERE:
             return False

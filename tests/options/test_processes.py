@@ -18,13 +18,14 @@ import pytest
 from tests.safety.nursery import INTERRUPTED, nursery
 from tests.safety.places import Ended, contents, fill, run
 
-_COPIER = "fsync.storage.copier"
+_COPIER = "serving.copy()"
+_HELPER = "import serving"
 _MANY = 4000
 
 
-def _is_helper(process: psutil.Process) -> bool:
+def _is_helper(process: psutil.Process, mark: str = _COPIER) -> bool:
     try:
-        return any(_COPIER in word for word in process.cmdline())
+        return any(mark in word for word in process.cmdline())
     except psutil.Error:
         return False
 
@@ -182,7 +183,7 @@ def _marked_helpers(value: str) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if _is_helper(process) and process.environ().get("FSYNC_TEST_MARK") == value:
+            if _is_helper(process, _HELPER) and process.environ().get("FSYNC_TEST_MARK") == value:
                 found.append(process.pid)
         except psutil.Error:
             continue

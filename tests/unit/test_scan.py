@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
 from fsync.errors import ListingError, SourceNotFound
 from fsync.schema import Kind
 from fsync.storage.partial import partial_name
-from fsync.storage.scan import Scan
+from fsync.storage.scan import DIRECTORY, FILE, LINK, OTHER, Scan
+from fsync.storage.scanning import page_of
 from fsync.storage.walk import PAGE_ROWS
 from tests.strategies import hostile_components, parents, trees, undecodable_components
 from tests.unit.pages import keys_of, rows_of
@@ -31,12 +33,18 @@ Rows = dict[bytes, dict[str, Any]]
 
 
 def scan(root: Path | bytes | str, *, follow: bool = True, prunes: Callable[[bytes], bool] | None = None) -> Scan:
-    return Scan(os.fsencode(root), str(root), follow=follow, prunes=prunes)
+    return Scan(os.fsencode(root), str(root), follow=follow, prunes=prunes, page_rows=PAGE_ROWS)
+
+
+def pages(found: Scan) -> Iterator[pa.RecordBatch]:
+    """Yield what a scan lists."""
+    while (rows := found.more()) is not None:
+        yield page_of(rows)
 
 
 def listed(root: Path, *, follow: bool = True) -> Rows:
     """Return the rows below a directory by key."""
-    rows = rows_of(scan(f"{root}/", follow=follow).pages())
+    rows = rows_of(pages(scan(f"{root}/", follow=follow)))
     assert [row["key"] for row in rows] == sorted({row["key"] for row in rows})
     return {row["key"]: row for row in rows}
 
@@ -63,7 +71,7 @@ def test_every_entry_once_in_the_order_of_the_keys(tree: dict[bytes, bytes]) -> 
         for key, data in tree.items():
             os.makedirs(os.path.dirname(root + key), exist_ok=True)
             Path(os.fsdecode(root + key)).write_bytes(data)
-        rows = rows_of(scan(root).pages())
+        rows = rows_of(pages(scan(root)))
     directories = {parent + b"/" for key in tree for parent in parents(key)}
     assert [row["key"] for row in rows] == sorted({*tree, *directories})
     for row in rows:
@@ -79,9 +87,13 @@ def test_pages_are_of_even_size_and_go_on_where_they_ended(tmp_path: Path) -> No
         (tmp_path / directory).mkdir()
     for name in names:
         os.close(os.open(tmp_path / name, os.O_CREAT | os.O_WRONLY))
-    pages = list(scan(f"{tmp_path}/").pages())
-    assert [page.num_rows for page in pages] == [PAGE_ROWS, PAGE_ROWS, 13]
-    assert keys_of(pages) == sorted([*(name.encode() for name in names), b"d0/", b"d1/", b"d2/"])
+    found = list(pages(scan(f"{tmp_path}/")))
+    assert [page.num_rows for page in found] == [PAGE_ROWS, PAGE_ROWS, 13]
+    assert keys_of(found) == sorted([*(name.encode() for name in names), b"d0/", b"d1/", b"d2/"])
+
+
+def test_the_codes_are_those_of_the_schema() -> None:
+    assert (FILE, DIRECTORY, LINK, OTHER) == (Kind.FILE, Kind.DIRECTORY, Kind.LINK, Kind.OTHER)
 
 
 def test_the_facts_of_a_file(tmp_path: Path) -> None:
@@ -97,10 +109,10 @@ def test_the_facts_of_a_file(tmp_path: Path) -> None:
 def test_a_prefix_is_a_beginning_of_names(tmp_path: Path) -> None:
     for name in ("te", "te.txt", "test/a", "t", "x/te"):
         write(tmp_path / f"{name}.d" / "f" if name == "te" else tmp_path / name)
-    assert keys_of(scan(f"{tmp_path}/te").pages()) == [b".d/", b".d/f", b".txt", b"st/", b"st/a"]
-    assert keys_of(scan(f"{tmp_path}/test").pages()) == [b"/", b"/a"]
-    assert keys_of(scan(f"{tmp_path}/te.txt").pages()) == [b""]
-    assert keys_of(scan(f"{tmp_path}/none").pages()) == []
+    assert keys_of(pages(scan(f"{tmp_path}/te"))) == [b".d/", b".d/f", b".txt", b"st/", b"st/a"]
+    assert keys_of(pages(scan(f"{tmp_path}/test"))) == [b"/", b"/a"]
+    assert keys_of(pages(scan(f"{tmp_path}/te.txt"))) == [b""]
+    assert keys_of(pages(scan(f"{tmp_path}/none"))) == []
 
 
 def test_what_is_pruned_is_told_and_not_entered(tmp_path: Path) -> None:
@@ -112,7 +124,7 @@ def test_what_is_pruned_is_told_and_not_entered(tmp_path: Path) -> None:
         asked.append(key)
         return key == b"a/"
 
-    assert keys_of(scan(f"{tmp_path}/", prunes=prunes).pages()) == [b"a/", b"b/", b"b/y"]
+    assert keys_of(pages(scan(f"{tmp_path}/", prunes=prunes))) == [b"a/", b"b/", b"b/y"]
     assert asked == [b"a/", b"b/"]
 
 
@@ -223,7 +235,7 @@ def test_unfinished_files_are_invisible_and_counted(tmp_path: Path) -> None:
     write(tmp_path / "d" / os.fsdecode(partial_name(b"x" * 255, "0" * 16)))
     write(tmp_path / ".a.partial")
     found = scan(f"{tmp_path}/")
-    assert keys_of(found.pages()) == [b".a.partial", b"a", b"d/"]
+    assert keys_of(pages(found)) == [b".a.partial", b"a", b"d/"]
     assert found.partials == 2
 
 
@@ -234,7 +246,7 @@ def test_unfinished_files_are_invisible_and_counted(tmp_path: Path) -> None:
 def test_a_root_that_is_missing_is_an_error(tmp_path: Path, root: str) -> None:
     write(tmp_path / "file")
     with pytest.raises(SourceNotFound, match=root):
-        list(scan(f"{tmp_path}/{root}").pages())
+        list(pages(scan(f"{tmp_path}/{root}")))
 
 
 def on_scandir(monkeypatch: pytest.MonkeyPatch, what: dict[Path, Callable[[], object]]) -> None:
