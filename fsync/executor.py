@@ -15,12 +15,13 @@ from fsync.schema import PLAN, RESULT_WORDS, Action, Kind, concatenate, having, 
 from fsync.spool import Spool
 from fsync.storage.base import Entry, Storage
 from fsync.transfer import Outcome, Status, copy_batch
-from fsync.transfer.batch import copy_one, entries_of
+from fsync.transfer.batch import BatchStopped, copy_one, direct_copy, entries_of
 from fsync.transfer.outcomes import odd_ones
 
-#: rows of one batch: a direct copy hands them over in one call, others start them together
-_ROWS = 512
-_BATCHES = 4
+#: rows of one batch that a direct copy hands over in one call, and batches under way
+_ROWS, _BATCHES = 512, 4
+#: rows of a batch whose objects go one by one: few, because they are accounted for when the last of them has ended
+_ROWS_APART = 16
 
 
 class Executor:
@@ -43,17 +44,22 @@ class Executor:
     ) -> None:
         self._source, self._destination, self._backup, self._report = source, destination, backup, report
         self._protect, self._perms = protect, perms
-        self._room = asyncio.Semaphore(_BATCHES)
+        if direct_copy(source, destination) is None:
+            # every batch under way has an object under way, so there are enough for all slots
+            self._rows, batches = _ROWS_APART, destination.running.threads + _BATCHES
+        else:
+            self._rows, batches = _ROWS, _BATCHES
+        self._room = asyncio.Semaphore(batches)
         self._tasks: set[asyncio.Task[None]] = set()
         self._fatal: str | None = None
         self.clashes: list[tuple[pa.RecordBatch, Outcome]] = []
 
     async def submit(self, plan: pa.RecordBatch) -> None:
         """Take rows to copy, waiting while enough are under way."""
-        for start in range(0, plan.num_rows, _ROWS):
+        for start in range(0, plan.num_rows, self._rows):
             self._check()
             await self._room.acquire()
-            task = asyncio.ensure_future(self._run(plan.slice(start, _ROWS)))
+            task = asyncio.ensure_future(self._run(plan.slice(start, self._rows)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -83,6 +89,9 @@ class Executor:
             for outcome in odd_ones(await self._copy(plan))[0].values():
                 if outcome.fatal:
                     self._fatal = self._fatal or f"stopped at {outcome.key.decode('utf-8', 'replace')}: {outcome.error}"
+        except BatchStopped as stopped:
+            self._account_for_ended(plan, stopped.outcomes)
+            raise
         finally:
             self._room.release()
 
@@ -99,6 +108,12 @@ class Executor:
         free = [outcome for outcome in outcomes if outcome.status is not Status.CLASH]
         self.account(plan.filter(pc.invert(clashing)), free)
         return outcomes
+
+    def _account_for_ended(self, plan: pa.RecordBatch, outcomes: list[Outcome]) -> None:
+        """Account for what had ended of a batch that goes no further; a file without its permissions is not done."""
+        ended = [] if self._perms else [outcome for outcome in outcomes if outcome.status is not Status.CLASH]
+        keys = pa.array([outcome.key for outcome in ended], pa.binary())
+        self.account(plan.filter(pc.is_in(plan.column("key"), keys)), ended)
 
     async def attempt(self, plan: pa.RecordBatch) -> Sequence[Outcome]:
         """Copy the rows of a PLAN batch, backups first; give the outcomes in its order without accounting for them."""

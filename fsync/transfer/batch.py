@@ -11,9 +11,17 @@ import pyarrow.compute as pc
 from fsync.errors import SourceChanged, SourceVanished, TypeClash, UnsafeName, VerifyError
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind, having
-from fsync.storage.base import Entry, Storage, check_name
+from fsync.storage.base import DirectCopy, Entry, Storage, check_name
 from fsync.transfer.outcomes import Outcome, Outcomes, Status
 from fsync.transfer.relay import compare, move
+
+
+class BatchStopped(asyncio.CancelledError):
+    """A batch was broken off; ``outcomes`` are those of the entries that had ended by then, in the batch's order."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
 
 
 def entries_of(batch: pa.RecordBatch, side: str = "") -> list[Entry]:
@@ -33,18 +41,22 @@ def entries_of(batch: pa.RecordBatch, side: str = "") -> list[Entry]:
 _FIELDS = ("size", "mtime", "etag", "digest", "link", "mode", "owner", "group")
 
 
+def direct_copy(source: Storage, destination: Storage) -> DirectCopy | None:
+    """Return the call that copies a whole batch at once, None where objects go one by one."""
+    running = destination.running
+    return None if running.rate or running.check_new else destination.direct(source)
+
+
 async def copy_batch(source: Storage, destination: Storage, plan: pa.RecordBatch) -> Outcomes:
     """Copy the rows of a PLAN batch. Never raises for one object's failure.
 
     Where the two ends can do it directly, the first attempt at all files is one call; what fails there, and every
-    other pair of ends, goes object by object with retries.
+    other pair of ends, goes object by object with retries. Raises BatchStopped if it is cancelled while those do.
     """
     running = destination.running
-    direct = None if running.rate or running.check_new else destination.direct(source)
+    direct = direct_copy(source, destination)
     if direct is None:
-        entries = entries_of(plan)
-        copied = await asyncio.gather(*(copy_one(source, destination, entry) for entry in entries))
-        return Outcomes(plan, dict(enumerate(copied)))
+        return Outcomes(plan, dict(enumerate(await _one_by_one(source, destination, entries_of(plan)))))
     fit = pc.and_(having(plan.column("kind"), Kind.FILE), pc.is_valid(plan.column("size")))
     places = pc.indices_nonzero(fit).to_pylist()
     failed = await direct(plan if len(places) == plan.num_rows else plan.filter(fit))
@@ -57,6 +69,15 @@ async def copy_batch(source: Storage, destination: Storage, plan: pa.RecordBatch
         for position, entry in zip(left, entries_of(rest), strict=True)
     }
     return Outcomes(plan, odd, "size")
+
+
+async def _one_by_one(source: Storage, destination: Storage, entries: list[Entry]) -> list[Outcome]:
+    tasks = [asyncio.ensure_future(copy_one(source, destination, entry)) for entry in entries]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except asyncio.CancelledError:
+        await asyncio.wait(tasks)
+        raise BatchStopped([task.result() for task in tasks if not task.cancelled()]) from None
 
 
 async def copy_one(source: Storage, destination: Storage, entry: Entry, failure: Exception | None = None) -> Outcome:

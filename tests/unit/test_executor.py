@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -19,6 +20,8 @@ from fsync.join import Window
 from fsync.report import Report
 from fsync.schema import RESULT_WORDS, empty_page
 from fsync.spool import Spool
+from fsync.storage.base import Entry
+from fsync.storage.running import Running
 from fsync.traits import KeyOrder
 from fsync.transfer import Outcome, Status
 from tests.faults.scripted import FAULTS, Held, Script, ScriptedStorage
@@ -214,6 +217,44 @@ def test_many_rows_all_have_an_outcome() -> None:
     assert len(attempt.destination.held) == 3000
     assert attempt.report.counts["copied"] == len(attempt.table()) == 3000
     assert all(count == 1 for count in attempt.destination.written.values())
+
+
+class Stuck(ScriptedStorage):
+    """A store that begins to give one key, and never gets on with it."""
+
+    async def read(self, entry: Entry) -> bytes:
+        """Read a key."""
+        if entry.key == b"0000":
+            await asyncio.Event().wait()
+        return await super().read(entry)
+
+
+def test_objects_are_told_while_another_takes_long_and_those_of_a_broken_off_batch_too() -> None:
+    keys = [b"%04d" % number for number in range(200)]
+    truth, copied = store(*(key.decode() for key in keys)), store()
+    report = Report(None, Redactor(), dry=False)
+    report.rows = Spool(RESULT_WORDS)
+
+    async def work(shared: Running) -> int:
+        source = Stuck(truth, shared, name="s", order=KeyOrder.BYTES)
+        destination = ScriptedStorage(copied, shared, name="d", order=KeyOrder.BYTES)
+        executor = Executor(source, destination, None, report, lambda _: None)
+        await executor.submit(plan(*keys))
+        for _ in range(500):
+            if len(copied.held) == 199:
+                break
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        meanwhile = report.counts["copied"]
+        await executor.cancel()
+        return meanwhile
+
+    with running(timeout=10, threads=4) as shared:
+        meanwhile = run(work(shared))
+    assert meanwhile > 150
+    # the run ends here, and tells all that it has done
+    assert report.counts["copied"] == len(copied.held) == 199
+    assert sorted(report.result(complete=False, exit_code=130).changed_keys()) == keys[1:]
 
 
 # rows ------------------------------------------------------------------------------------------------------------
