@@ -22,12 +22,13 @@ Progress = bool | Callable[[dict[str, Any]], None]
 StorageOptions = Mapping[str, Any] | None
 
 
-def resolve(address: Any, **storage_options: Any) -> tuple[str, dict[str, Any]]:
+def resolve(address: Any, *, storage_options: StorageOptions = None, **options: Any) -> tuple[str, dict[str, Any]]:
     """Normalise an address into an fsspec URL without secrets and its storage options.
 
-    The pair is ready for ``pandas.read_parquet(url, storage_options=options)``. Raises AddressError.
+    Options of the storage may be given as ``storage_options`` or one by one. The pair is ready for
+    ``pandas.read_parquet(url, storage_options=options)``. Raises AddressError.
     """
-    parsed = parse(address, options=storage_options)
+    parsed = parse(address, options={**(storage_options or {}), **options})
     return parsed.url, dict(parsed.storage_options)
 
 
@@ -288,7 +289,8 @@ def _ended(error: FsyncError, raise_on_error: bool) -> SyncResult:
 def _judged(result: SyncResult, raise_on_error: bool) -> SyncResult:
     if raise_on_error and result.failed:
         first = f"; the first: {result.failures[0]}" if result.failures else ""
-        raise SyncError(f"{result.failed} entries could not be handled{first}", result)
+        entries = "1 entry" if result.failed == 1 else f"{result.failed} entries"
+        raise SyncError(f"{entries} could not be handled{first}", result)
     return result
 
 

@@ -153,7 +153,7 @@ def check_limits(
     if options.max_delete is not None and not options.max_delete.allows(deletions, destination_rows):
         raise SafetyStop(
             f"nothing was deleted: {deletions} of {destination_rows} destination entries would go, "
-            f"more than --max-delete {options.max_delete}"
+            f"more than --max-delete {options.max_delete}; fsync check tells which (extra); if they are to go, raise it"
         )
     if strange is not None and not options.delete_prefix:
         raise SafetyStop(

@@ -146,7 +146,7 @@ class Display:
         now = time.monotonic()
         if not self._bars and now - self._last_line >= _INTERVAL:
             self._last_line = now
-            self._tell(", ".join(self._listed() + self._copied()))
+            self._tell(", ".join(self._listed() + (self._copied() if event["planned"] else [])))
 
     def name_of(self, event: Mapping[str, Any]) -> str:
         """Return an event's key for people; an object that is itself the address goes by its name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -174,5 +175,10 @@ def describe(error: BaseException) -> str:
     return words or type(error).__name__
 
 
+#: an address in a message: what comes after ``?`` are the details of one request, and may be a signature
+_QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']*")
+
+
 def _one_line(words: str) -> str:
-    return " ".join(words.split())
+    """Return words as one line without full stop: more may follow."""
+    return _QUERY.sub(r"\1", " ".join(words.split())).removesuffix(".")

@@ -75,7 +75,8 @@ class SyncResult:
     _rows: Spool | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        state = "complete" if self.complete else "incomplete"
+        # what a check or a dry run counts was not done
+        state = ("dry run" if self.dry else "complete") if self.complete else "incomplete"
         return (
             f"<SyncResult {state}: copied={self.copied} updated={self.updated} deleted={self.deleted} "
             f"skipped={self.skipped} failed={self.failed} bytes={self.bytes} exit_code={self.exit_code}>"

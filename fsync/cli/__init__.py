@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from fsync.cli import output
 from fsync.cli.arguments import Command, general_help, parse
 from fsync.cli.signals import interruptible
 from fsync.errors import FsyncError
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is not None:
         return _run(list(argv))
+    output.open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             # a terminal that cannot show a letter must not end the run
@@ -48,7 +50,6 @@ def _run(arguments: list[str]) -> int:
 
 
 def _carry_out(command: Command | str, arguments: Sequence[str]) -> int:
-    from fsync.cli import output
     from fsync.cli.faults import hider
 
     if isinstance(command, str):
@@ -71,7 +72,6 @@ def _carry_out(command: Command | str, arguments: Sequence[str]) -> int:
 
 
 def _failed(error: Exception, arguments: Sequence[str], *, verbose: bool) -> int:
-    from fsync.cli import output
     from fsync.cli.faults import explain, hider
 
     lines, code = explain(error, hider(arguments), verbose=verbose)

@@ -43,6 +43,22 @@ def finish() -> None:
     write("", flush=True)
 
 
+def open_standard_streams() -> None:
+    """Let those of the three standard streams that are closed lead nowhere.
+
+    Else the next files to be opened would get their numbers, and a library's own complaints would be written into
+    them; and Python has no ``sys.stdout`` or ``sys.stderr`` then.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # the lowest free number is taken: those before it are open by now
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(nowhere, True)
+            setattr(sys, name, os.fdopen(nowhere, "w" if number else "r", closefd=False))
+
+
 def give_up() -> None:
     """Let stdout lead nowhere, so that the interpreter's own last flush has nothing to complain about."""
     with contextlib.suppress(OSError, ValueError):

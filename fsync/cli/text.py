@@ -48,7 +48,9 @@ def plan_line(event: Mapping[str, Any], name: str) -> str:
     elif event["action"] == "metadata":
         return f"{event['action']:<6}  {name}  ({event['reason']})"
     else:
-        told = "size unknown" if event["bytes"] is None else exactly(event["bytes"])
+        told = (
+            "size unknown" if event["bytes"] is None else f"{event['bytes']:,} byte{'' if event['bytes'] == 1 else 's'}"
+        )
     return f"{event['action']:<6}  {name}  ({told}, {event['reason']})"
 
 
@@ -67,13 +69,13 @@ def difference_line(event: Mapping[str, Any], name: str) -> str:
 def total_line(summary: Mapping[str, Any], *, server_side: bool) -> str:
     """Return the line that ends a dry run's actions: objects and bytes, and whether the store copies them itself."""
     copies = summary["copied"] + summary["updated"]
-    parts = [f"{copies} object{'' if copies == 1 else 's'} to copy", exactly(summary["bytes"])]
+    parts = [f"{copies:,} object{'' if copies == 1 else 's'} to copy", exactly(summary["bytes"])]
     if copies and server_side:
         parts.append("copied inside the store (server-side)")
     if summary["metadata"]:
-        parts.append(f"permissions of {summary['metadata']} to set")
+        parts.append(f"permissions of {summary['metadata']:,} to set")
     if summary["deleted"]:
-        parts.append(f"{summary['deleted']} to delete")
+        parts.append(f"{summary['deleted']:,} to delete")
     return "total   " + ", ".join(parts)
 
 

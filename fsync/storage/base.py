@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from fsync.address import Address
 from fsync.errors import AccessDenied, ListingError, ShortRead, UnsafeName
+from fsync.filters.literal import exclude_option
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind
 from fsync.storage.info import row_of
@@ -437,4 +438,6 @@ def check_name(storage: Storage, entry: Entry) -> None:
     """Raise UnsafeName if a storage cannot hold an entry's key."""
     why = storage.refuses(entry.key[:-1] if entry.kind is Kind.DIRECTORY else entry.key)
     if why is not None:
-        raise UnsafeName(f"{storage.address.given} cannot hold this name: {why}")
+        # a rule speaks of keys below a directory
+        hint = f"; to leave it out: {exclude_option(entry.key)}" if storage.address.is_directory else ""
+        raise UnsafeName(f"{storage.address.given} cannot hold this name: {why}{hint}")

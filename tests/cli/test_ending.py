@@ -30,6 +30,19 @@ def large_tree(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_with_closed_standard_streams_is_a_run_like_any_other(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").write_text("text")
+    command = f'"$0" -m fsync sync --verbose a/ b/ {closed}'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable],
+        cwd=tmp_path, env={**os.environ, **ENVIRONMENT}, timeout=60, check=False, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert (tmp_path / "b/file").read_text() == "text"
+
+
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_ends_a_run_cleanly(
     start: Start, large_tree: Path, tmp_path: Path, number: signal.Signals, code: int

@@ -311,7 +311,7 @@ def test_failures_raise_with_the_result(target: Path) -> None:
     script = Script.of({key: Held(b"x", 1_600_000_000 * SECOND) for key in ("r/a", "r/b")}, rows=9)
     script.reads["r/a"] = lambda: PermissionError(13, "Permission denied")
     fs = ScriptedFileSystem.of("s", script)
-    with pytest.raises(SyncError, match="1 entries could not be handled; the first: a: Permission denied") as caught:
+    with pytest.raises(SyncError, match="1 entry could not be handled; the first: a: Permission denied") as caught:
         fsync.sync((fs, "/r/"), f"{target}/")
     result = caught.value.result
     assert result is not None
@@ -386,6 +386,13 @@ def test_an_address_is_resolved_for_others(moto_s3: S3Server, bucket: Callable[.
     assert options["secret"] == "testing-secret"
     with fsspec.open(url, **options, skip_instance_cache=True) as file:
         assert file.read() == b"text"
+
+
+def test_storage_options_can_be_given_to_resolve_as_to_everything_else() -> None:
+    given = {"key": "AK", "client_kwargs": {"endpoint_url": "http://127.0.0.1:9000"}}
+    url, options = fsync.resolve("s3://b/x/", storage_options=given, secret="another")
+    assert (url, options) == ("s3://b/x/", {**given, "secret": "another"})
+    assert fsync.resolve("s3://b/x/", storage_options=None) == ("s3://b/x/", {})
 
 
 def test_options_win_over_the_address() -> None:

@@ -376,7 +376,7 @@ def test_size_only_is_named_where_times_decide(reasons: dict[str, int], hinted: 
 
 def test_lines_of_a_dry_run() -> None:
     event = {"action": "copy", "key": "k", "bytes": 2048, "reason": "missing", "kind": "file"}
-    assert plan_line(event, "k") == "copy    k  (2.0 KiB (2048 bytes), missing)"
+    assert plan_line(event, "k") == "copy    k  (2,048 bytes, missing)"
     assert plan_line({**event, "action": "delete", "bytes": None}, "k") == "delete  k  (size unknown, missing)"
     assert (
         total_line(summary(copied=1, updated=1, deleted=3, bytes=9), server_side=False)

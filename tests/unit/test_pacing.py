@@ -244,7 +244,8 @@ def test_how_often(retries: int, verdict: Verdict) -> None:
         (TimeoutError("asked for long"), "asked for long"),
         (caused(TypeClash("a directory stands in the way"), OSError(errno.ENOTDIR, "x")),
          "a directory stands in the way"),
-        (from_s3("AccessDenied", 403, "Access Denied."), "Access Denied."),
+        (from_s3("AccessDenied", 403, "Access Denied."), "Access Denied"),
+        (OSError("no way: http://h:1/k?X-Amz-Signature=0f0f&x=1 'http://h/?a'"), "no way: http://h:1/k 'http://h/'"),
     ],
 )  # fmt: skip
 def test_described_in_one_line(error: Exception, words: str) -> None:

@@ -96,6 +96,11 @@ def test_the_repr_is_small(complete: bool) -> None:
     assert ("incomplete" in repr(result)) is not complete
 
 
+def test_the_repr_of_a_dry_run_says_so() -> None:
+    assert repr(SyncResult(deleted=1, dry=True, complete=True)).startswith("<SyncResult dry run: ")
+    assert repr(SyncResult(deleted=1, dry=True)).startswith("<SyncResult incomplete: ")
+
+
 def test_a_failure_in_one_line() -> None:
     assert str(Failure(b"a\n\xff", "copy", "why")) == "a\\x0a\\xff: why"
 
