@@ -18,6 +18,7 @@ from fsync.storage.clock import ClockSkew
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
+from fsync.storage.s3_columns import columns_of, take_columns
 from fsync.storage.s3_listing import explained, timestamp
 from fsync.storage.s3_listing import pages as listed
 from fsync.storage.walk import Prunes
@@ -55,6 +56,8 @@ class S3Storage(Storage):
         options = dict(self.address.storage_options)
         session = AioSession(profile=options.pop("profile", None))
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
+        # a wildcard in this place goes before botocore's own search of the whole page for an <Error>
+        session.register("before-parse.*.ListObjectsV2", take_columns)
         config = {
             "connect_timeout": min(self.running.timeout, 20),
             "read_timeout": self.running.timeout,
@@ -110,7 +113,7 @@ class S3Storage(Storage):
         answer = await self._list(Prefix=below, MaxKeys=1)
         if not self.address.is_directory and await self.entry(b"") is not None:
             return Presence.FILE
-        return Presence.DIRECTORY if answer.get("Contents") else Presence.NOTHING
+        return Presence.DIRECTORY if columns_of(answer).key else Presence.NOTHING
 
     # names -----------------------------------------------------------------------------------------------------
 

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fsync.address import Address
 from fsync.errors import AccessDenied, BucketNotFound, ListingError
 from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.schema import Kind, page_from_columns
-from fsync.storage.multipart import is_md5
+from fsync.storage.multipart import MD5
+from fsync.storage.s3_columns import Columns, columns_of
 
 #: one ListObjectsV2 request, retried, its errors those of a listing
 Ask = Callable[..., Awaitable[dict[str, Any]]]
@@ -32,35 +34,45 @@ async def pages(ask: Ask, prefix: str, address: Address) -> AsyncIterator[pa.Rec
     while True:
         more = {"ContinuationToken": token} if token else {}
         answer = await ask(Prefix=prefix, **more)
-        contents = answer.get("Contents", [])
-        if contents:
+        try:
+            columns = columns_of(answer)
+        except (KeyError, ValueError, OverflowError) as error:
+            raise ListingError(f"cannot list {address.given}: the server lists what is no entry: {error!r}") from error
+        rows = len(columns.key)
+        if rows:
             empty = 0
-            yield _page(contents, len(prefix), whole=address.is_directory)
+            yield _page(columns, prefix, address)
         if not answer.get("IsTruncated"):
             return
         following = answer.get("NextContinuationToken")
-        empty += not contents
+        empty += not rows
         if not following or following == token or empty > _EMPTY_PAGES:
             raise ListingError(f"cannot list {address.given}: the server does not say how the listing goes on")
         token = following
 
 
-def _page(contents: list[dict[str, Any]], cut: int, *, whole: bool) -> pa.RecordBatch:
-    keys = [item["Key"][cut:].encode("utf-8", "surrogateescape") for item in contents]
-    sizes = [item["Size"] for item in contents]
-    etags = [item.get("ETag", "").strip('"') or None for item in contents]
-    directory, file = int(Kind.DIRECTORY), int(Kind.FILE)
+def _page(columns: Columns, prefix: str, address: Address) -> pa.RecordBatch:
+    start = prefix.encode("utf-8", "surrogateescape")
+    if not (min(columns.key).startswith(start) and max(columns.key).startswith(start)):
+        raise ListingError(f"cannot list {address.given}: the server lists keys that do not begin with what was asked")
+    keys = pa.array([key[len(start) :] for key in columns.key] if start else columns.key, pa.binary())
+    named = pc.ends_with(keys, b"/")
+    if address.is_directory:
+        named = pc.or_(named, pc.equal(pc.binary_length(keys), 0))
     return page_from_columns(
         {
             "key": keys,
-            "kind": [
-                directory if not size and (key.endswith(b"/") or (not key and whole)) else file
-                for key, size in zip(keys, sizes, strict=True)
-            ],
-            "size": sizes,
-            "mtime": pa.array([item["LastModified"] for item in contents], pa.timestamp("us", tz="UTC")),
-            "etag": etags,
-            "digest": [etag if etag and is_md5(etag) else None for etag in etags],
+            "kind": pc.if_else(
+                pc.and_(named, pc.fill_null(pc.equal(columns.size, 0), fill_value=False)),
+                pa.scalar(int(Kind.DIRECTORY), pa.int8()),
+                pa.scalar(int(Kind.FILE), pa.int8()),
+            ),
+            "size": columns.size,
+            "mtime": columns.mtime,
+            "etag": columns.etag,
+            "digest": pc.if_else(
+                pc.match_substring_regex(columns.etag, MD5), columns.etag, pa.scalar(None, pa.string())
+            ),
         },
         len(keys),
     )
