@@ -18,6 +18,8 @@ from fsync.report import Listener, SyncResult
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from fsync.listing import Listing
+
 Progress = bool | Callable[[dict[str, Any]], None]
 StorageOptions = Mapping[str, Any] | None
 
@@ -234,13 +236,27 @@ async def list_pages(
     async with opened_one(parsed, options) as listing:
         table = None if options.report is None else TableFile(options.report, PAGE_WORDS)
         try:
-            async for page in limited(listing.pages(), options.limit):
+            async for page in limited(wanted(listing, options), options.limit):
                 if table is not None:
                     table.write(page_in_words(page))
                 yield page
         finally:
             if table is not None:
                 table.close()
+
+
+async def wanted(listing: Listing, options: Options) -> AsyncIterator[pa.RecordBatch]:
+    """Yield a listing's pages with the files only that the size, age and time rules want."""
+    from fsync.criteria import criteria_for
+    from fsync.listing import completed
+
+    criteria = criteria_for(options)
+    async for page in listing.pages():
+        if criteria:
+            page = await completed(listing.storage, page, criteria.unknown(page))
+            page = page.filter(criteria.wanted(page))
+        if page.num_rows:
+            yield page
 
 
 async def limited(pages: AsyncIterator[pa.RecordBatch], rows: int) -> AsyncIterator[pa.RecordBatch]:

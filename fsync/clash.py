@@ -102,7 +102,7 @@ async def _attempt(
             obstacle, plan, _failed(plan, "what stands in the way is not only entries that the source lacks")
         )
     for entry in entries:
-        refusal = await missing_at(ends.source, entry) or await keep(ends.destination, ends.backup, entry)
+        refusal = await missing_at(ends.source, ends.rules, entry) or await keep(ends.destination, ends.backup, entry)
         if refusal is not None:
             return _Attempt(obstacle, plan, _failed(plan, refusal.error))
     aside = await ends.destination.move_aside(obstacle)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fsync.errors import SafetyStop, printable
+from fsync.filters import Rules
 from fsync.options import Options
 from fsync.pacing import describe
 from fsync.schema import PAGE, PLAN, Action, Kind, Reason, having
@@ -178,7 +179,7 @@ def top_name(key: bytes) -> bytes:
 
 
 async def release(
-    source: Storage, destination: Storage, backup: Storage | None, doomed: Spool, gone: set[bytes]
+    source: Storage, destination: Storage, backup: Storage | None, rules: Rules, doomed: Spool, gone: set[bytes]
 ) -> AsyncIterator[tuple[pa.RecordBatch, list[Outcome]]]:
     """Remove the doomed entries batch by batch; yield each batch with its outcomes.
 
@@ -189,7 +190,7 @@ async def release(
     """
     refused = False
     for batch in _batches(doomed, gone):
-        answers = await asyncio.gather(*(missing_at(source, entry) for entry in entries_of(batch, "dst_")))
+        answers = await asyncio.gather(*(missing_at(source, rules, entry) for entry in entries_of(batch, "dst_")))
         present = pa.array([answer is not None for answer in answers], pa.bool_())
         if pc.any(present).as_py():
             refused = True
@@ -217,8 +218,13 @@ def _batches(spool: Spool, gone: set[bytes]) -> Iterator[pa.RecordBatch]:
             yield batch.slice(start, _BATCH)
 
 
-async def missing_at(source: Storage, entry: Entry) -> Outcome | None:
-    """Return None if the source, asked now, does not have a key; else why the entry must stay."""
+async def missing_at(source: Storage, rules: Rules, entry: Entry) -> Outcome | None:
+    """Return None if the source, asked now, does not have a key; else why the entry must stay.
+
+    A key that the rules exclude is an extra whatever the source has, and only with ``--delete-excluded``.
+    """
+    if not rules.keeps(entry.key):
+        return None
     try:
         async with source.running.slots:
             # a name that the source cannot hold is not there, and must not be asked for: it could mean another place

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fsync.comparison import Comparison, Times
+from fsync.criteria import EVERYTHING, Criteria
 from fsync.join import Window
 from fsync.schema import PLAN, Action, Kind, Reason, having
 
@@ -27,16 +28,20 @@ class Decisions:
         return self.rows.filter(pc.invert(having(self.rows.column("action"), Action.SKIP)))
 
 
-def decide(window: Window, comparison: Comparison) -> Decisions:
+def decide(window: Window, comparison: Comparison, criteria: Criteria = EVERYTHING) -> Decisions:
     """Compare one window; rows of the decision stand in the order of the source's keys.
 
-    Rows whose reason is SUSPECT or UNKNOWN have the action UPDATE and may still be settled as the same.
+    Rows whose reason is SUSPECT or UNKNOWN have the action UPDATE and may still be settled as the same. Source rows
+    that the criteria do not want are skipped; their keys match nonetheless.
     """
     source, destination = window.source, window.destination
     matches = pc.index_in(source.column("key"), destination.column("key"))
     other = destination.take(matches)
     rows = _plan_rows(source, other)
-    action, reason = _compare(rows, matches.is_valid(), comparison)
+    reason = _compare(rows, matches.is_valid(), comparison)
+    if criteria:
+        reason = _if(pc.invert(criteria.wanted(rows)), Reason.UNSELECTED, reason)
+    action = _actions(reason)
     rows = rows.set_column(1, PLAN.field("action"), action).set_column(2, PLAN.field("reason"), reason)
     unmatched = pc.invert(pc.is_in(destination.column("key"), source.column("key")))
     return Decisions(rows, destination.filter(unmatched))
@@ -54,7 +59,7 @@ def _plan_rows(source: pa.RecordBatch, other: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=PLAN)
 
 
-def _compare(rows: pa.RecordBatch, present: pa.BooleanArray, rule: Comparison) -> tuple[pa.Array, pa.Array]:
+def _compare(rows: pa.RecordBatch, present: pa.BooleanArray, rule: Comparison) -> pa.Array:
     size, dst_size = rows.column("size"), rows.column("dst_size")
     typed = pc.fill_null(pc.not_equal(rows.column("kind"), rows.column("dst_kind")), False)
     sized = pc.not_equal(size, dst_size)
@@ -102,7 +107,7 @@ def _compare(rows: pa.RecordBatch, present: pa.BooleanArray, rule: Comparison) -
     )
     if rule.perms:
         reason = _if(pc.and_(having(reason, Reason.SAME), _other_permissions(rows, rule)), Reason.MODE, reason)
-    return _actions(reason), reason
+    return reason
 
 
 def _actions(reason: pa.Array) -> pa.Array:
@@ -138,7 +143,7 @@ def _other_permissions(rows: pa.RecordBatch, rule: Comparison) -> pa.BooleanArra
     return pc.and_(apart, pc.invert(having(rows.column("kind"), Kind.LINK)))
 
 
-_SKIPPED = (Reason.SAME, Reason.EXISTING, Reason.IGNORED, Reason.NEWER)
+_SKIPPED = (Reason.SAME, Reason.EXISTING, Reason.IGNORED, Reason.NEWER, Reason.UNSELECTED)
 
 
 def _word(word: Action | Reason | Kind) -> pa.Int8Scalar:

@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from fsync.address import Address, parse
 from fsync.comparison import Comparison, Times, comparison_for
+from fsync.criteria import Criteria, criteria_for
 from fsync.deletion import Extras
 from fsync.errors import AccessDenied, AddressError, FsyncError, ListingError, OptionError, Redactor, SourceNotFound
 from fsync.executor import Planned
 from fsync.filters import Rules
+from fsync.keyrange import KeyRange
 from fsync.listing import Listing
 from fsync.options import Options
 from fsync.pacing import Pacing, describe
@@ -49,6 +51,8 @@ class Ends:
     source_missing: bool = False
     destination_missing: bool = False
     check: bool = False
+    criteria: Criteria = field(init=False)
+    within: KeyRange = field(init=False)
     extras: Extras = field(init=False)
     planned: Planned = field(init=False)
     #: with ``--dirs``: the source's directories, whose times are set when everything in them is done
@@ -57,6 +61,8 @@ class Ends:
     sorted_sides: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.criteria = criteria_for(self.options)
+        self.within = KeyRange(self.options.start, self.options.end)
         self.extras = Extras(spill_dir=self.options.spill_dir)
         self.planned = Planned(spill_dir=self.options.spill_dir)
         self.directories = self.spool_of_plans()
@@ -225,7 +231,8 @@ async def opened_one(address: Address, options: Options) -> AsyncIterator[Listin
         elif found is Presence.NOTHING and address.is_directory:
             raise SourceNotFound(f"{address.given} does not exist")
         listing = Listing(
-            storage, rules, follow=True, sort=storage.traits.key_order is KeyOrder.CHECKED and options.limit >= 0,
+            storage, rules, follow=True, within=KeyRange(options.start, options.end),
+            sort=storage.traits.key_order is KeyOrder.CHECKED and options.limit >= 0,
             memory=options.memory // 4, spill_dir=options.spill_dir,
         )  # fmt: skip
         yield listing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 
 import pyarrow as pa
@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from fsync.errors import OrderError, printable
 from fsync.filters import Rules
-from fsync.schema import PAGE, Kind, concatenate, having
+from fsync.keyrange import EVERY_KEY, KeyRange
+from fsync.schema import PAGE, Kind, concatenate, having, last_key
 from fsync.sorting import sorted_pages
-from fsync.storage.base import Storage
+from fsync.storage.base import Entry, Storage
 from fsync.traits import KeyOrder
 
 #: pages that a listing may be ahead of its reader
@@ -21,11 +22,11 @@ _LOOK_AHEAD = 3
 
 
 class Listing:
-    """The entries of one side that the key rules keep.
+    """The entries of one side that the key rules keep and that are ``within`` a range of keys.
 
     ``rows`` counts what was listed and kept, ``excluded`` what the rules dropped, ``ended`` is True only once the
-    storage has proven the end of the listing. ``sort`` sends the listing through the external sort first; ``follow``
-    lists what links lead to.
+    storage has proven the end of the listing, or of the range. ``sort`` sends the listing through the external sort
+    first; ``follow`` lists what links lead to. ``unseen`` is told, page by page, what was listed but dropped.
     """
 
     def __init__(
@@ -34,31 +35,49 @@ class Listing:
         rules: Rules,
         *,
         follow: bool,
+        within: KeyRange = EVERY_KEY,
         sort: bool = False,
         memory: int = 64 << 20,
         spill_dir: str | None = None,
+        unseen: Callable[[pa.RecordBatch], None] | None = None,
     ) -> None:
-        self._storage, self._rules, self._follow = storage, rules, follow
+        self.storage, self._rules, self._follow, self._within = storage, rules, follow, within
         self._sort = sort or storage.traits.key_order is KeyOrder.NONE
-        self._memory, self._spill_dir = memory, spill_dir
+        self._ordered = storage.traits.key_order is KeyOrder.BYTES
+        self._memory, self._spill_dir, self._unseen = memory, spill_dir, unseen
         self.rows = 0
         self.excluded = 0
         self.ended = False
 
     async def pages(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield pages with at least one row; raises ListingError, OrderError if the storage breaks its key order."""
-        raw = self._storage.pages(follow=self._follow, prunes=self._rules.prunes if self._rules else None)
+        prunes = self._rules.prunes if self._rules else None
+        raw = self.storage.pages(follow=self._follow, prunes=prunes, within=self._within)
         if self._sort:
             raw = sorted_pages(raw, memory=self._memory, directory=self._spill_dir)
-        async for page in look_ahead(in_order(raw, self._storage.address.given)):
-            kept = page
-            if self._rules:
-                kept = page.filter(self._rules.mask(page.column("key")))
-                self.excluded += page.num_rows - kept.num_rows
-            self.rows += kept.num_rows
-            if kept.num_rows:
-                yield kept
+        ahead = look_ahead(in_order(raw, self.storage.address.given))
+        try:
+            async for page in ahead:
+                kept = self._kept(page)
+                self.rows += kept.num_rows
+                if kept.num_rows:
+                    yield kept
+                if self._ordered and self._within.is_past(last_key(page)):
+                    break
+        finally:
+            await ahead.aclose()
         self.ended = True
+
+    def _kept(self, page: pa.RecordBatch) -> pa.RecordBatch:
+        if not self._rules and not self._within:
+            return page
+        inside = self._within.mask(page.column("key"))
+        kept = self._rules.mask(page.column("key")) if self._rules else inside
+        self.excluded += pc.sum(pc.and_not(inside, kept)).as_py() or 0
+        kept = pc.and_(inside, kept)
+        if self._unseen is not None and not pc.all(kept).as_py():
+            self._unseen(page.filter(pc.invert(kept)))
+        return page.filter(kept)
 
 
 async def in_order(pages: AsyncIterator[pa.RecordBatch], given: str) -> AsyncIterator[pa.RecordBatch]:
@@ -102,7 +121,7 @@ def _without_repetitions(page: pa.RecordBatch, given: str, repeated: bool) -> tu
     return page.take(pa.array(kept, pa.int64())), repeated
 
 
-async def look_ahead(pages: AsyncIterator[pa.RecordBatch]) -> AsyncIterator[pa.RecordBatch]:
+async def look_ahead(pages: AsyncIterator[pa.RecordBatch]) -> AsyncGenerator[pa.RecordBatch]:
     """Yield pages while the next few are being fetched; their errors are raised in their place."""
     queue: asyncio.Queue[pa.RecordBatch | BaseException | None] = asyncio.Queue(_LOOK_AHEAD)
 
@@ -141,3 +160,27 @@ def without_root(page: pa.RecordBatch) -> pa.RecordBatch:
     if page.num_rows and page.column("key")[0].as_py() == b"" and page.column("kind")[0].as_py() == Kind.DIRECTORY:
         return page.slice(1)
     return page
+
+
+async def completed(storage: Storage, page: pa.RecordBatch, lacking: pa.BooleanArray) -> pa.RecordBatch:
+    """Return a page with the sizes and times that the storage, asked for each ``lacking`` row, tells of it.
+
+    Raises ListingError where it cannot be asked.
+    """
+    if not pc.any(lacking).as_py():
+        return page
+    rows = page.filter(lacking)
+
+    async def ask(key: bytes) -> Entry | None:
+        try:
+            async with storage.running.slots:
+                return await storage.entry(key)
+        except Exception as error:
+            raise storage.listing_error(error) from error
+
+    found = await asyncio.gather(*(ask(key) for key in rows.column("key").to_pylist()))
+    for name in ("size", "mtime"):
+        told = pa.array([None if entry is None else getattr(entry, name) for entry in found], pa.int64())
+        column = pc.coalesce(rows.column(name), told.cast(PAGE.field(name).type))
+        rows = rows.set_column(PAGE.get_field_index(name), PAGE.field(name), column)
+    return concatenate([page.filter(pc.invert(lacking)), rows], PAGE).sort_by([("key", "ascending")])

@@ -17,12 +17,16 @@ from fsync.values import (
     Rule,
     address,
     delete_limit,
+    duration,
     flag,
+    key,
     key_values,
     megabits,
     memory_size,
+    moment,
     rules,
     seconds,
+    size,
     table_file,
     text,
     whole,
@@ -90,6 +94,38 @@ class Options:
     match_full_path: bool = _row(
         False, flag, "--match-full-path", "match patterns against the whole key, once",
         group="selection", verbs="sync check ls",
+    )  # fmt: skip
+    start: bytes | None = _row(
+        None, key, "--start -s", "the first key to see, on both sides (relative to the address, compared by bytes)",
+        group="selection", verbs="sync check ls", metavar="KEY",
+    )  # fmt: skip
+    end: bytes | None = _row(
+        None, key, "--end -e", "the last key to see, on both sides; it is included",
+        group="selection", verbs="sync check ls", metavar="KEY",
+    )  # fmt: skip
+    min_size: int | None = _row(
+        None, size, "--min-size", "leave alone files smaller than this at the source (suffixes K, M, G, T, by 1024)",
+        group="selection", verbs="sync check ls", metavar="BYTES",
+    )  # fmt: skip
+    max_size: int | None = _row(
+        None, size, "--max-size", "leave alone files larger than this at the source",
+        group="selection", verbs="sync check ls", metavar="BYTES",
+    )  # fmt: skip
+    min_age: int | None = _row(
+        None, duration, "--min-age", "leave alone files modified less than this ago: seconds, 90m, 1d12h, 2w",
+        group="selection", verbs="sync check ls", metavar="AGE",
+    )  # fmt: skip
+    max_age: int | None = _row(
+        None, duration, "--max-age", "leave alone files modified more than this ago",
+        group="selection", verbs="sync check ls", metavar="AGE",
+    )  # fmt: skip
+    start_time: int | None = _row(
+        None, moment, "--start-time", "leave alone files not modified after this time (local zone unless it has one)",
+        group="selection", verbs="sync check ls", metavar="TIME",
+    )  # fmt: skip
+    end_time: int | None = _row(
+        None, moment, "--end-time", "leave alone files not modified before this time",
+        group="selection", verbs="sync check ls", metavar="TIME",
     )  # fmt: skip
     existing: bool = _row(
         False, flag, "--existing --ignore-non-existing", "create nothing that the destination does not have",
@@ -162,6 +198,10 @@ class Options:
         False, flag, "--allow-empty-source",
         "accept a source that is missing, and deletions where nothing is left of it",
         group="action", verbs="sync check",
+    )  # fmt: skip
+    delete_excluded: bool = _row(
+        False, flag, "--delete-excluded", "with --delete-dst: remove also what --exclude leaves out at the destination",
+        group="action",
     )  # fmt: skip
     delete_prefix: bool = _row(
         False, flag, "--delete-prefix", "in prefix mode: delete also top-level names that the source does not have",
@@ -239,6 +279,14 @@ class Options:
         if self.check_all and (self.size_only or self.checksum):
             other = "--size-only" if self.size_only else "--checksum"
             raise OptionError(f"--check-all compares all bytes, {other} does not: give one of them")
+        for least, most in (("min_size", "max_size"), ("min_age", "max_age"), ("start_time", "end_time")):
+            low, high = getattr(self, least), getattr(self, most)
+            if low is not None and high is not None and low > high:
+                raise OptionError(f"{spelling(least)} is more than {spelling(most)}: that would leave nothing")
+        if self.start is not None and self.end is not None and self.start > self.end:
+            raise OptionError("--start comes after --end in the order of keys: that would leave nothing")
+        if self.delete_excluded and not self.delete_dst:
+            raise OptionError("--delete-excluded widens deletions: give it together with --delete-dst")
         if self.max_delete is not None and not self.delete_dst:
             raise OptionError("--max-delete limits deletions: give it together with --delete-dst")
         if self.delete_prefix and not self.delete_dst:

@@ -42,7 +42,7 @@ async def sync(ends: Ends) -> SyncResult:
         doomed = _doomed(ends) if ends.options.delete_dst and not report.counts["failed"] else None
         gone = await resolve_clashes(ends, executor, doomed)
         if doomed is not None and not report.counts["failed"]:
-            async for batch, outcomes in release(ends.source, ends.destination, ends.backup, doomed, gone):
+            async for batch, outcomes in release(ends.source, ends.destination, ends.backup, ends.rules, doomed, gone):
                 executor.account(batch, outcomes)
         elif ends.options.delete_dst:
             report.notice(
@@ -91,7 +91,7 @@ async def planned(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
         selection = Selection(ends)
         try:
             async for window in windows(selection.source(), selection.destination()):
-                decisions = decide(window, ends.comparison)
+                decisions = decide(await selection.complete(window), ends.comparison, ends.criteria)
                 selection.set_aside(decisions.extras)
                 plan = await selection.note(decisions)
                 if plan.num_rows:

@@ -265,7 +265,7 @@ class Report:
 
     def restart(self) -> None:
         """Forget what a listing counted that has to be read again; what was planned and done stays."""
-        for name in ("listed", "considered", "destination", "skipped", "excluded", "protected", "extra"):
+        for name in ("listed", "considered", "destination", "skipped", "excluded", "protected", "extra", "unknown"):
             self.counts[name] = 0
 
     def tell_progress(self, moved: int, large: Iterable[tuple[bytes, Large]] = ()) -> None:

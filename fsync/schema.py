@@ -56,6 +56,8 @@ class Reason(IntEnum):
     #: links lead elsewhere
     LINK = 13
     MODE = 14
+    #: a size, age or time rule leaves it out
+    UNSELECTED = 15
 
 
 NANOSECONDS = pa.timestamp("ns", tz="UTC")

@@ -13,7 +13,9 @@ from fsync.diff import Decisions
 from fsync.ends import Ends
 from fsync.errors import OrderError, SourceNotFound, printable
 from fsync.executor import fail_to_compare
-from fsync.listing import Listing, of_kind, without_root
+from fsync.filters import Rules
+from fsync.join import Window
+from fsync.listing import Listing, completed, of_kind, without_root
 from fsync.report import key_fields
 from fsync.schema import PLAN, Action, Kind, Reason, concatenate, having
 from fsync.traits import KeyOrder
@@ -28,8 +30,9 @@ class Selection:
     """The rows of both sides that one pass of a run considers.
 
     Directories and markers take part only with ``--dirs``, links as themselves only with ``--links``. A source row of
-    kind OTHER exists but is nothing to copy: it protects its key and all below it. After ``--limit`` source rows the
-    pass ends, and destination rows beyond the last one considered are out of sight.
+    kind OTHER exists but is nothing to copy: it protects its key and all below it, also where no rule lets it be seen.
+    After ``--limit`` source rows the pass ends, and destination rows beyond the last one considered are out of sight.
+    Size, age and time rules take nothing out of sight: they skip source rows once these have met the destination's.
     """
 
     def __init__(self, ends: Ends) -> None:
@@ -47,13 +50,16 @@ class Selection:
 
     def _listing(self, side: str, *, follow: bool) -> Listing:
         ends = self._ends
+        bare = side == "destination" and ends.options.delete_excluded
         return Listing(
             ends.side(side),
-            ends.rules,
+            Rules() if bare else ends.rules,
             follow=follow,
+            within=ends.within,
             sort=side in ends.sorted_sides,
             memory=ends.options.memory // 4,
             spill_dir=ends.options.spill_dir,
+            unseen=self._note_unseen if side == "source" else None,
         )
 
     async def source(self) -> AsyncIterator[pa.RecordBatch]:
@@ -69,7 +75,6 @@ class Selection:
                 files = files.slice(0, self._left)
                 self._left -= files.num_rows
             counts["listed"] += files.num_rows
-            counts["considered"] += files.num_rows
             if files.num_rows:
                 self._last = files.column("key")[files.num_rows - 1].as_py()
                 self._note_names(files)
@@ -140,9 +145,23 @@ class Selection:
             for key, why in zip(keys, rows.column("link").to_pylist(), strict=True):
                 self._ends.report.emit("not_copied", **key_fields(key), why=(why or b"special").decode())
 
+    def _note_unseen(self, rows: pa.RecordBatch) -> None:
+        """Note what stands at the source though this run does not look at it."""
+        self._ends.extras.protect(of_kind(rows, *self._protected).column("key").to_pylist())
+        self._note_names(rows)
+
     def _note_names(self, rows: pa.RecordBatch) -> None:
         if self._ends.options.delete_dst and not self._ends.source.address.is_directory:
             self._ends.source_names.update(top_name(key) for key in rows.column("key").to_pylist())
+
+    async def complete(self, window: Window) -> Window:
+        """Return a window whose source rows have all that the size, age and time rules ask for, if it can be had."""
+        ends = self._ends
+        if not ends.criteria:
+            return window
+        source = await completed(ends.source, window.source, ends.criteria.unknown(window.source))
+        ends.report.counts["unknown"] += pc.sum(ends.criteria.unknown(source)).as_py() or 0
+        return Window(source, window.destination)
 
     def set_aside(self, extras: pa.RecordBatch) -> None:
         """Set aside destination rows without a source row, up to the last key that was considered."""
@@ -167,6 +186,8 @@ class Selection:
             rows = concatenate(
                 [rows.filter(pc.invert(doubtful)), await self._settle(rows.filter(doubtful))], PLAN
             ).sort_by([("key", "ascending")])
+        unselected = pc.sum(having(rows.column("reason"), Reason.UNSELECTED)).as_py() or 0
+        ends.report.counts["considered"] += rows.num_rows - unselected
         plan = rows.filter(pc.invert(having(rows.column("action"), Action.SKIP)))
         ends.report.counts["skipped"] += rows.num_rows - plan.num_rows
         plan = ends.planned.fresh(plan)
@@ -208,3 +229,8 @@ class Selection:
         nothing = not self._source.rows and not self._source.excluded and not ends.report.counts["protected"]
         if nothing and not ends.source.address.is_directory and not ends.options.allow_empty_source:
             raise SourceNotFound(f"nothing begins with {ends.source.address.given}")
+        if ends.report.counts["unknown"]:
+            ends.report.notice(
+                f"{ends.report.counts['unknown']} files were left out, because the source does not tell their size or "
+                "time, which the rules of size, age and time ask for"
+            )

@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 Rule = tuple[str, str]
@@ -85,6 +87,110 @@ def seconds(value: Any) -> float:
     if not 0 < number < math.inf:
         raise ValueError("is a number of seconds above 0")
     return number
+
+
+_UNITS = {
+    "ns": 1,
+    "us": 10**3,
+    "\u00b5s": 10**3,
+    "\u03bcs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86_400 * 10**9,
+    "w": 7 * 86_400 * 10**9,
+}
+_AMOUNT = rf"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)({'|'.join(sorted(_UNITS, key=len, reverse=True))})"
+
+
+def duration(value: Any) -> int:
+    """Accept seconds as a number, ``1d12h``, ``90m``, ``2w``, or a timedelta; return nanoseconds."""
+    wrong = ValueError("is a number of seconds or a duration such as 90m, 1d12h or 2w")
+    if isinstance(value, bool):
+        raise wrong
+    if isinstance(value, timedelta):
+        found = value // timedelta(microseconds=1) * 1000
+    else:
+        text = str(value).strip()
+        if re.fullmatch(rf"(?:{_AMOUNT})+", text):
+            found = int(sum(Decimal(number) * _UNITS[unit] for number, unit in re.findall(_AMOUNT, text)))
+        elif re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", text):
+            found = int(Decimal(text) * 10**9)
+        else:
+            raise wrong
+    if found < 0:
+        raise wrong
+    return found
+
+
+_LAYOUTS = (
+    *("%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S.%f %z", "%Y-%m-%d %H:%M %z"),
+    *("%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S", "%Y.%m.%d", "%Y.%m.%d %H:%M", "%Y.%m.%d %H:%M:%S"),
+    *("%Y", "%Y-%m", "%Y/%m", "%Y%m%d%H%M%S", "%Y%m%d%H%M"),
+    *("%d %b %Y", "%d %b %Y %H:%M", "%d %b %Y %H:%M:%S", "%d %B %Y", "%d %B %Y %H:%M", "%d %B %Y %H:%M:%S"),
+    *("%b %d %Y", "%b %d %Y %H:%M", "%b %d %Y %H:%M:%S", "%B %d %Y", "%B %d %Y %H:%M", "%B %d %Y %H:%M:%S"),
+    *("%a %b %d %H:%M:%S %Y", "%a %d %b %Y %H:%M:%S %z", "%a %d %b %Y %H:%M:%S", "%d %b %Y %H:%M:%S %z"),
+)
+
+
+def moment(value: Any) -> int:
+    """Accept a date or a time in one of many layouts (local zone unless it says otherwise); return nanoseconds.
+
+    Also dates, datetimes and seconds since 1970 (ten digits in a text). Layouts that read differently in different
+    countries, like ``03/04/2026``, are refused.
+    """
+    found = _moment_of(value)
+    if found is None:
+        raise ValueError("is a time such as 2026-01-31, '2026-01-31 15:04:05' or 2026-01-31T15:04:05Z")
+    return found
+
+
+def _moment_of(value: Any) -> int | None:
+    try:
+        if isinstance(value, bool):
+            return None
+        if isinstance(value, (int, float)):
+            return _in_range(int(Decimal(str(value)) * 10**9))
+        if isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime.fromisoformat(value.isoformat())
+        if not isinstance(value, datetime):
+            text = " ".join(str(value).replace(",", " ").split())
+            if re.fullmatch(r"[0-9]{10}", text):
+                return int(text) * 10**9
+            value = _read_moment(text)
+        # a time without a zone is one of this machine's
+        since = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        return _in_range(since // timedelta(microseconds=1) * 1000)
+    except (ArithmeticError, OSError, ValueError):
+        return None
+
+
+def _read_moment(text: str) -> datetime:
+    for name in ("GMT", "UTC"):
+        text = re.sub(rf" ?{name}\Z", " +0000", text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    for layout in _LAYOUTS:
+        try:
+            return datetime.strptime(text, layout)  # noqa: DTZ007  the caller gives it the local zone
+        except ValueError:
+            continue
+    raise ValueError(text)
+
+
+def _in_range(nanoseconds: int) -> int | None:
+    return nanoseconds if abs(nanoseconds) < 2**63 else None
+
+
+def key(value: Any) -> bytes:
+    """Accept a key as text or bytes, not empty."""
+    found = os.fsencode(value) if isinstance(value, str) else value
+    if not isinstance(found, bytes) or not found:
+        raise ValueError("is a key, relative to the address")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ PACKAGE = ROOT / "fsync"
 FLOORS = {
     # 0: words
     "errors": 0,
+    "keyrange": 0,
     "options": 0,
     "schema": 0,
     "traits": 0,
@@ -33,6 +34,7 @@ FLOORS = {
     "chained": 1,
     "comparison": 1,
     "credentials": 1,
+    "criteria": 1,
     "diff": 1,
     "endpoints": 1,
     "filters": 1,

@@ -107,7 +107,6 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "--no-verify-ssl": ("aws and s5cmd", _each("client_kwargs.verify=false")),
     "--s3-access-key-id": ("rclone", _each("key=KEY")),
     "--s3-secret-access-key": ("rclone", _each("secret=SECRET")),
-    "-e": ("rsync", "nothing is needed: hosts, ports and keys are read from ~/.ssh/config"),
     "--rsh": ("rsync", "nothing is needed: hosts, ports and keys are read from ~/.ssh/config"),
 }
 
@@ -124,13 +123,12 @@ REFUSED: dict[str, str] = {
 #: options of juicefs sync that this version of fsync does not have
 NOT_YET = frozenset(
     {
-        *("--start", "--end", "--max-size", "--min-size", "--max-age", "--min-age", "--start-time", "--end-time"),
         *("--files-from", "--inplace", "--delete-src", "--deleteSrc"),
         *("--delete-src-after", "--check-change", "--max-failure"),
         *("--enable-checkpoint", "--checkpoint-force-reset", "--checkpoint-interval", "--list-threads"),
         *("--list-depth", "--no-https", "--storage-class", "--traffic-control-url"),
         *("--encrypt-rsa-key", "--decrypt-rsa-key", "--encrypt-algo", "--decrypt-algo"),
-        *("-s", "--worker", "--manager", "--manager-addr", "--metrics", "--no-color"),
+        *("--worker", "--manager", "--manager-addr", "--metrics", "--no-color"),
     }
 )
 

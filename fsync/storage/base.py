@@ -17,6 +17,7 @@ import pyarrow as pa
 from fsync.address import Address
 from fsync.errors import AccessDenied, ListingError, ShortRead, UnsafeName
 from fsync.filters.literal import exclude_option
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind
 from fsync.storage.info import row_of
@@ -193,15 +194,18 @@ class Storage:
 
     # listing ---------------------------------------------------------------------------------------------------
 
-    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(
+        self, *, follow: bool = True, prunes: Prunes | None = None, within: KeyRange = EVERY_KEY
+    ) -> AsyncIterator[pa.RecordBatch]:
         """Yield the entries below the root as pages.
 
         Depth first, each directory's children sorted with ``/`` behind directory names: the order of the keys'
         bytes. ``follow`` lists what links lead to instead of the links (where the storage has links); a directory
-        for which ``prunes(key)`` holds is not entered. Raises ListingError for anything but a directory that is
-        proven gone.
+        for which ``prunes(key)`` holds is not entered. Of the keys outside ``within`` as many may be left out as
+        spares requests; where it is ``under`` a directory, only that one is listed. Raises ListingError for anything
+        but a directory that is proven gone.
         """
-        async for page in walk(self, prunes):
+        async for page in walk(self, prunes, within):
             yield page
 
     async def exists(self, key: bytes) -> bool:

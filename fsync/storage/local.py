@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from fsync.address import Address
 from fsync.errors import SourceChanged, TypeClash, UnsafeName
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.storage import aside, attributes
 from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, refused_as_path
 from fsync.storage.directories import Directories
@@ -84,10 +85,12 @@ class LocalStorage(Storage):
             return "the name has a component of more than 255 bytes"
         return None
 
-    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(
+        self, *, follow: bool = True, prunes: Prunes | None = None, within: KeyRange = EVERY_KEY
+    ) -> AsyncIterator[pa.RecordBatch]:
         """Yield the entries below the root as pages."""
         self._follows = follow
-        scanning = Scanning(self._root, self.address.given, self.running, follow=follow, prunes=prunes)
+        scanning = Scanning(self._root, self.address.given, self.running, follow=follow, prunes=prunes, within=within)
         async for page in scanning.pages():
             yield page
         self.partials += scanning.partials

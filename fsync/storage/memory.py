@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from fsync.address import Address
 from fsync.errors import ShortRead, SourceNotFound, SourceVanished, TypeClash, printable
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import Kind
 from fsync.storage.base import Entry, Presence, Storage, Upload
 from fsync.storage.info import nanoseconds
@@ -35,7 +36,9 @@ class MemoryStorage(Storage):
         known = root in ("/", *self.fs.pseudo_dirs) or any(path.startswith(inside) for path in tuple(self.fs.store))
         return Presence.DIRECTORY if known else Presence.NOTHING
 
-    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(
+        self, *, follow: bool = True, prunes: Prunes | None = None, within: KeyRange = EVERY_KEY
+    ) -> AsyncIterator[pa.RecordBatch]:
         """Yield the store's paths below the root, with the directories that they and empty directories imply."""
         root = self.address.root
         if self.address.is_directory and await self.probe() is Presence.NOTHING:
@@ -49,6 +52,10 @@ class MemoryStorage(Storage):
                 names.add(path[: end + 1])
                 end = path.rfind("/", 0, end)
         ordered = sorted((name[len(root) :].encode("utf-8", "surrogateescape"), name) for name in names)
+        if within.under:
+            ordered = [item for item in ordered if item[0].startswith(within.under)]
+            if not ordered:
+                raise SourceNotFound(f"{self.path(within.under)} does not exist")
         for start in range(0, len(ordered), PAGE_ROWS):
             chosen = ordered[start : start + PAGE_ROWS]
             yield page_of_rows([key for key, _ in chosen], [self._row(name, files.get(name)) for _, name in chosen])

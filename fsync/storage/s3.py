@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from fsync.address import Address
 from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, http_status, service_code
 from fsync.storage.base import Entry, Hasher, Presence, Storage, Upload
 from fsync.storage.clock import ClockSkew
@@ -137,9 +138,12 @@ class S3Storage(Storage):
 
     # listing ---------------------------------------------------------------------------------------------------
 
-    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(
+        self, *, follow: bool = True, prunes: Prunes | None = None, within: KeyRange = EVERY_KEY
+    ) -> AsyncIterator[pa.RecordBatch]:
         """Yield the listing's pages as the server gives them; see :func:`s3_listing.pages`."""
-        async for page in listed(self._list, self._prefix, self.address):
+        ordered = self.traits.key_order is KeyOrder.BYTES
+        async for page in listed(self._list, self._prefix, self.address, within, ordered=ordered):
             yield page
 
     async def _list(self, **arguments: Any) -> dict[str, Any]:

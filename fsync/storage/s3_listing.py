@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from fsync.address import Address
 from fsync.errors import AccessDenied, BucketNotFound, ListingError
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.schema import Kind, page_from_columns
 from fsync.storage.multipart import MD5
@@ -23,17 +24,25 @@ Ask = Callable[..., Awaitable[dict[str, Any]]]
 _EMPTY_PAGES = 1000
 
 
-async def pages(ask: Ask, prefix: str, address: Address) -> AsyncIterator[pa.RecordBatch]:
+async def pages(
+    ask: Ask, prefix: str, address: Address, within: KeyRange = EVERY_KEY, *, ordered: bool = False
+) -> AsyncIterator[pa.RecordBatch]:
     """Yield the pages of all keys that begin with ``prefix``, as the server gives them.
 
-    Zero-byte keys that end in ``/`` are rows of kind DIRECTORY. Raises ListingError where the end of the listing
-    is not proven: a page that says there is more without saying where, or a place that repeats itself.
+    Zero-byte keys that end in ``/`` are rows of kind DIRECTORY. Only a server that is known to list by bytes
+    (``ordered``) is asked to begin near the start of ``within``; the listing's reader ends it. Raises ListingError
+    where the end of the listing is not proven: a page that says there is more without saying where, or a place that
+    repeats itself.
     """
+    place = {"Prefix": prefix + within.under.decode("utf-8", "surrogateescape")}
+    before = within.just_before if ordered else None
+    if before is not None:
+        place["StartAfter"] = prefix + before.decode()
     token: str | None = None
     empty = 0
     while True:
         more = {"ContinuationToken": token} if token else {}
-        answer = await ask(Prefix=prefix, **more)
+        answer = await ask(**place, **more)
         try:
             columns = columns_of(answer)
         except (KeyError, ValueError, OverflowError) as error:

@@ -12,10 +12,12 @@ import os
 import stat
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import NamedTuple
 
 from fsync.errors import AccessDenied, ListingError, SourceNotFound, printable
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.storage.local_copy import clamped
 from fsync.storage.partial import PARTIAL_END, is_partial
 
@@ -74,6 +76,14 @@ class _Level:
         self.at = 0
 
 
+class _Place(NamedTuple):
+    """A directory that single rows lie in: when it or one above it was renamed, and what they are (device, inode)."""
+
+    directory: bytes
+    moved: int
+    identities: tuple[tuple[int, int], ...]
+
+
 class Scan:
     """One listing of the files whose paths begin with ``root``, in the order of the keys' bytes.
 
@@ -85,6 +95,9 @@ class Scan:
 
     The ``changed`` column is the later of mtime and ctime, over the entry, the links that lead to it, and those
     directories above it whose ctime is later than their mtime: that is how a renamed directory shows.
+
+    Nothing outside ``within`` is looked at but the names beside it; where that is under one directory, the scan begins
+    there, with that directory's own row.
     """
 
     def __init__(
@@ -96,9 +109,11 @@ class Scan:
         prunes: Callable[[bytes], bool] | None,
         owners: bool = False,
         page_rows: int = 4096,
+        within: KeyRange = EVERY_KEY,
     ) -> None:
         self._root, self._given, self._follow, self._prunes, self._with_owners = root, given, follow, prunes, owners
-        self._page_rows = page_rows
+        self._page_rows, self._within, self._bounded = page_rows, within, bool(within)
+        self._places: list[_Place] = []
         self._now = time.time_ns()
         self._stack: list[_Level] | None = None
         self._ancestors: list[tuple[int, int]] = []
@@ -123,21 +138,92 @@ class Scan:
         page, self._rows = self._rows, Rows()
         return page if len(page) else None
 
+    def rows(self, keys: Iterable[bytes]) -> Rows:
+        """Return the rows of exactly these keys, in their order, as :meth:`more` would give them.
+
+        A name that is a directory has its row with ``/`` behind it, one that ends in ``/`` only if it is one; what is
+        not there has no row. Sorted keys cost the fewest calls. Raises AccessDenied or ListingError.
+        """
+        for key in keys:
+            path = self._root + key
+            try:
+                self._row(path, key)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                if error.errno not in _NOWHERE:
+                    raise self._failed(path, error) from error
+        found, self._rows = self._rows, Rows()
+        return found
+
+    def _row(self, path: bytes, key: bytes) -> None:
+        """Add the row of one path; FileNotFoundError or NotADirectoryError if nothing to be seen is there."""
+        bare = path.rstrip(b"/")
+        directory, slash, name = bare.rpartition(b"/")
+        place = self._place(directory + slash)
+        facts = os.lstat(bare)
+        if is_partial(name) or (name in _JUICEFS and facts.st_ino >= _JUICEFS_INODES):
+            return
+        is_link = stat.S_ISLNK(facts.st_mode)
+        if is_link and (self._follow or bare == self._root) and os.path.isdir(bare):
+            facts = os.stat(bare)
+            if (facts.st_dev, facts.st_ino) in place.identities:
+                self._other(key.rstrip(b"/") + b"/", b"loop")
+                return
+        if stat.S_ISDIR(facts.st_mode):
+            self._add(key.rstrip(b"/") + b"/", DIRECTORY, 0, clamped(facts.st_mtime_ns), UNKNOWN, facts)
+        elif not key.endswith(b"/"):
+            self._leaf(path, is_link, place.moved)
+
+    def _place(self, directory: bytes) -> _Place:
+        """Return what is known of a directory at or below the root's own.
+
+        Raises OSError; NotADirectoryError also for a way that no scan would take: through a loop, or a link where
+        links are not followed.
+        """
+        if not self._places:
+            base, slash, _ = self._root.rpartition(b"/")
+            facts = os.stat(base + slash)
+            moved = facts.st_ctime_ns if facts.st_ctime_ns > facts.st_mtime_ns else 0
+            self._places.append(_Place(base + slash, moved, ((facts.st_dev, facts.st_ino),)))
+        while not directory.startswith(self._places[-1].directory):
+            self._places.pop()
+        while directory != self._places[-1].directory:
+            above = self._places[-1]
+            path = directory[: directory.index(b"/", len(above.directory))]
+            link = os.lstat(path)
+            is_link = stat.S_ISLNK(link.st_mode)
+            facts = os.stat(path) if is_link else link
+            identity = (facts.st_dev, facts.st_ino)
+            closed = is_link and (identity in above.identities or not (self._follow or path == self._root))
+            if closed or not stat.S_ISDIR(facts.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            moved = max(above.moved, link.st_ctime_ns if is_link else 0)
+            if facts.st_ctime_ns > facts.st_mtime_ns:
+                moved = max(moved, facts.st_ctime_ns)
+            self._places.append(_Place(path + b"/", moved, (*above.identities, identity)))
+        return self._places[-1]
+
     def _top(self) -> _Level:
-        base, slash, prefix = self._root.rpartition(b"/")
+        under = self._within.under
+        base, slash, prefix = (self._root + under).rpartition(b"/")
         base += slash
+        shown = printable(base) if under else self._given
         try:
+            place = self._place(base)
             names = [self._own(base, name, prefix) for name in self._names(base) if name[0].startswith(prefix)]
             names.sort()
-            above = os.stat(base)
+            if under:
+                facts = os.stat(base)
+                self._add(under, DIRECTORY, 0, clamped(facts.st_mtime_ns), UNKNOWN, facts)
         except FileNotFoundError:
-            raise SourceNotFound(f"{self._given} does not exist") from None
+            raise SourceNotFound(f"{shown} does not exist") from None
         except NotADirectoryError:
-            raise SourceNotFound(f"{self._given} is not a directory") from None
+            raise SourceNotFound(f"{shown} is not a directory") from None
         except OSError as error:
             raise self._failed(base, error) from error
-        self._ancestors.append((above.st_dev, above.st_ino))
-        return _Level(base, names, above.st_ctime_ns if above.st_ctime_ns > above.st_mtime_ns else 0)
+        self._ancestors.extend(place.identities)
+        return _Level(base, names, place.moved)
 
     def _own(self, base: bytes, name: Name, prefix: bytes) -> Name:
         """Walk a link that is the address itself: only links below an address are not followed."""
@@ -176,7 +262,7 @@ class Scan:
                 return
             if facts.st_ctime_ns > facts.st_mtime_ns:
                 moved = max(moved, facts.st_ctime_ns)
-            pruned = self._prunes is not None and self._prunes(key)
+            pruned = self._within.misses(key) or (self._prunes is not None and self._prunes(key))
             if not pruned:
                 names = self._names(path)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -202,8 +288,12 @@ class Scan:
             # what cannot be opened is reached by its path, and an error is that of the file
             with suppress(OSError):
                 above = os.open(level.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        cut = len(self._root)
+        files = names[first:end]
+        if self._bounded:
+            files = [name for name in files if self._within.reaches((level.directory + name[0])[cut:])]
         try:
-            self._run(names[first:end], level, above)
+            self._run(files, level, above)
         finally:
             if above is not None:
                 os.close(above)

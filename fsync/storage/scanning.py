@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import page_from_columns
 from fsync.storage.child import DIED, Child
 from fsync.storage.running import Running
@@ -24,16 +25,27 @@ class Scanning:
     What a helper process has taken over and does not end is read again from the beginning, up to where it was.
     """
 
-    def __init__(self, root: bytes, given: str, running: Running, *, follow: bool, prunes: Prunes | None) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        given: str,
+        running: Running,
+        *,
+        follow: bool,
+        prunes: Prunes | None = None,
+        within: KeyRange = EVERY_KEY,
+    ) -> None:
         self._root, self._given, self._running, self._follow, self._prunes = root, given, running, follow, prunes
+        self._within = within
         self._scan = self._begin()
         self._child: Child | None = None
 
     def _begin(self) -> Scan:
         owners = self._running.mask != 0o666
         return Scan(
-            self._root, self._given, follow=self._follow, prunes=self._prunes, owners=owners, page_rows=PAGE_ROWS
-        )
+            self._root, self._given, follow=self._follow, prunes=self._prunes, owners=owners, page_rows=PAGE_ROWS,
+            within=self._within,
+        )  # fmt: skip
 
     @property
     def partials(self) -> int:
@@ -70,6 +82,10 @@ class Scanning:
                 self._child.close()
         while (page := await running.on_disk(self._here)) is not None:
             yield page.filter(pc.greater(page.column("key"), pa.scalar(last, pa.binary())))
+
+    async def rows(self, keys: Sequence[bytes]) -> pa.RecordBatch:
+        """Return the rows of exactly these keys; see :meth:`fsync.storage.scan.Scan.rows`."""
+        return page_of(await self._running.on_disk(self._scan.rows, keys))
 
     def _here(self) -> pa.RecordBatch | None:
         """Return the next page, read by this thread."""

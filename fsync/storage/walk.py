@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from fsync.errors import ListingError, SourceNotFound, printable
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import Kind, page_from_columns
 from fsync.storage.info import row_of
 
@@ -21,22 +22,26 @@ Child = tuple[str, Mapping[str, Any]]
 Prunes = Callable[[bytes], bool]
 
 
-async def walk(storage: Storage, prunes: Prunes | None) -> AsyncIterator[pa.RecordBatch]:
+async def walk(storage: Storage, prunes: Prunes | None, within: KeyRange = EVERY_KEY) -> AsyncIterator[pa.RecordBatch]:
     """Yield the entries below a storage's root as pages, depth first, in the order of the keys' bytes.
 
-    A directory that its parent lists but that is gone when it is listed itself becomes a row of kind OTHER (it
-    protects what the destination has below it) if the parent, listed again, no longer has it; any other failure
-    raises ListingError.
+    Directories wholly outside ``within`` are not listed; where it is under one directory, the walk begins there, with
+    that directory's own row. A directory that its parent lists but that is gone when it is listed itself becomes a row
+    of kind OTHER (it protects what the destination has below it) if the parent, listed again, no longer has it; any
+    other failure raises ListingError.
     """
     root = storage.address.root
-    head, slash, _ = root.rpartition("/")
+    start = root + within.under.decode("utf-8", "surrogateescape")
+    head, slash, _ = start.rpartition("/")
     base = head + slash
     keys: list[bytes] = []
     rows: list[dict[str, Any]] = []
     top = await _children(storage, base, None)
     if top is None:
-        raise SourceNotFound(f"{storage.address.given} does not exist")
-    stack: list[Iterator[Child]] = [iter([child for child in top if child[0].startswith(root)])]
+        raise SourceNotFound(f"{printable(start) if within.under else storage.address.given} does not exist")
+    if within.under:
+        keys, rows = [within.under], [await _own_row(storage, start)]
+    stack: list[Iterator[Child]] = [iter([child for child in top if child[0].startswith(start)])]
     while stack:
         child = next(stack[-1], None)
         if child is None:
@@ -45,7 +50,7 @@ async def walk(storage: Storage, prunes: Prunes | None) -> AsyncIterator[pa.Reco
         name, info = child
         key = name[len(root) :].encode("utf-8", "surrogateescape")
         row = row_of(info)
-        if name.endswith("/") and not (prunes and prunes(key)):
+        if name.endswith("/") and not within.misses(key) and not (prunes and prunes(key)):
             below = await _children(storage, name, name.rstrip("/").rpartition("/")[0])
             if below is None:
                 row = {**row, "kind": int(Kind.OTHER), "link": b"vanished"}
@@ -58,6 +63,17 @@ async def walk(storage: Storage, prunes: Prunes | None) -> AsyncIterator[pa.Reco
             keys, rows = [], []
     if keys:
         yield page_of_rows(keys, rows)
+
+
+async def _own_row(storage: Storage, directory: str) -> dict[str, Any]:
+    """Return the row of a directory; SourceNotFound if none has the name, a file's ``ls`` being no error."""
+    try:
+        info = await storage.listing_call("info", bare(directory))
+    except FileNotFoundError:
+        info = {}
+    if info.get("type") != "directory":
+        raise SourceNotFound(f"{printable(directory)} is no directory")
+    return row_of(info)
 
 
 async def _children(storage: Storage, directory: str, parent: str | None) -> list[Child] | None:

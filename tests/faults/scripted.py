@@ -20,6 +20,7 @@ from fsspec import AbstractFileSystem
 from fsync.address import Address
 from fsync.errors import FsyncError, Redactor
 from fsync.filters import Rules
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.options import options_from
 from fsync.pacing import Pacing
 from fsync.report import Report, SyncResult
@@ -321,7 +322,9 @@ class ScriptedStorage(Storage):
         """Tell that the root is there."""
         return Presence.DIRECTORY
 
-    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(
+        self, *, follow: bool = True, prunes: Prunes | None = None, within: KeyRange = EVERY_KEY
+    ) -> AsyncIterator[pa.RecordBatch]:
         """Yield the script's pages."""
         for number, rows in enumerate(self.script.pages):
             try:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from fsync.address import Address
 from fsync.errors import Redactor
 from fsync.filters import Rules
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.options import options_from
 from fsync.report import Report
 from fsync.schema import PAGE, Action, Kind, page_from_columns
@@ -75,7 +76,9 @@ class Synthetic(Storage):
         """Tell that the root is there."""
         return Presence.DIRECTORY
 
-    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(
+        self, *, follow: bool = True, prunes: Prunes | None = None, within: KeyRange = EVERY_KEY
+    ) -> AsyncIterator[pa.RecordBatch]:
         """Make the pages: the source has the even key numbers, an odd one at the destination is an extra."""
         for numbers in self._numbers():
             keys = [number * 2 for number in numbers]

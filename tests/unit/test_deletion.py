@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fsync.address import parse
 from fsync.deletion import Extras, check_limits, release, strange_name, top_name
 from fsync.errors import SafetyStop
+from fsync.filters import Rules
 from fsync.options import options_from
 from fsync.schema import PLAN, Action, Kind, Reason
 from fsync.spool import Spool
@@ -271,7 +272,9 @@ def released(
             for script, name in ((source, "s"), (destination, "d"), *([(backup, "b")] if backup else []))
         ]
         batches = gathered(
-            release(ends[0], ends[1], ends[2] if backup else None, extras.doomed, {key.encode() for key in gone})
+            release(
+                ends[0], ends[1], ends[2] if backup else None, Rules(), extras.doomed, {key.encode() for key in gone}
+            )
         )
     outcomes = {}
     for batch, results in batches:
@@ -370,7 +373,7 @@ def test_directories_go_last_and_only_empty_ones(tmp_path: Path) -> None:
     extras.judge(planned())
     with running() as shared:
         ends = [LocalStorage(parse(f"{root}/"), shared) for root in (source, destination)]
-        results = gathered(release(ends[0], ends[1], None, extras.doomed, set()))
+        results = gathered(release(ends[0], ends[1], None, Rules(), extras.doomed, set()))
     done = [outcome.key for _, outcomes in results for outcome in outcomes if outcome.status is Status.DONE]
     assert done == [b"a/f", b"link", b"gone/", b"a/b/c/", b"a/b/", b"a/"]
     assert [path.name for path in destination.rglob("*")] == ["full", "sub", "new"]

@@ -15,6 +15,7 @@ from fsync.address import Address
 from fsync.api import run
 from fsync.errors import ListingError, OrderError
 from fsync.filters import Rules
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.listing import Listing, in_order, look_ahead, of_kind
 from fsync.schema import Kind
 from fsync.storage.base import Storage
@@ -230,7 +231,9 @@ class Told(Storage):
         self._pages = pages
         self.asked: list[bool] = []
 
-    async def pages(self, *, follow: bool = True, prunes: Prunes | None = None) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(
+        self, *, follow: bool = True, prunes: Prunes | None = None, within: KeyRange = EVERY_KEY
+    ) -> AsyncIterator[pa.RecordBatch]:
         self.asked.append(follow)
         for batch in self._pages:
             yield batch

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,12 @@ from hypothesis import strategies as st
 
 from fsync.errors import OptionError
 from fsync.options import BY_NAME, TABLE, Option, Options, option_names, options_from, spelling
-from fsync.values import DeleteLimit, size
+from fsync.values import DeleteLimit, moment, size
 
 _SECRET = "s3cret-value-nobody-may-see"
+_S = 10**9
+#: 2026-01-31 15:04:05 UTC
+_MOMENT = 1_769_871_845 * _S
 _NO_FLAG = [1, 0, "yes", "", [], "True", b"x"]
 _NO_COUNT = ["", "x", 1.5, "1.5", True, [], object, float("nan"), float("inf")]
 
@@ -23,6 +28,14 @@ _NO_COUNT = ["", "x", 1.5, "1.5", True, [], object, float("nan"), float("inf")]
 BAD: dict[str, list[Any]] = {
     "rules": [[("keep", "*.txt")], [("include",)]],
     "match_full_path": _NO_FLAG,
+    "start": ["", 5, b"", object],
+    "end": ["", 5, b""],
+    "min_size": ["", "x", "5X", -1, "1.5.2", True, []],
+    "max_size": ["", "x", "5X", -1, "-1", True, []],
+    "min_age": ["", "x", "5 m", "-5", "1h-5m", "1y", "5m5", True, [], -1, float("nan")],
+    "max_age": ["", "x", "5 m", "-5", "1h-5m", "1y", "5m5", True, [], -1, float("inf")],
+    "start_time": ["", "x", "03/04/2026", "2026-13-01", "tomorrow", "12:00", True, [], "9999-01-01"],
+    "end_time": ["", "x", "03/04/2026", "2026-02-30", True, [], float("nan")],
     "existing": _NO_FLAG,
     "ignore_existing": _NO_FLAG,
     "limit": [*_NO_COUNT, -2, "-2"],
@@ -42,6 +55,7 @@ BAD: dict[str, list[Any]] = {
     "delete_dst": _NO_FLAG,
     "max_delete": ["", "x", "5%%", "101%", "-1%", "nan%", "%", -1, "-1", 1.5, True],
     "allow_empty_source": _NO_FLAG,
+    "delete_excluded": _NO_FLAG,
     "delete_prefix": _NO_FLAG,
     "backup_dir": [""],
     "threads": [*_NO_COUNT, 0, -1],
@@ -62,6 +76,27 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("limit", "0", 0),
     ("limit", -1, -1),
     ("limit", 5.0, 5),
+    ("start", "a/b", b"a/b"),
+    ("end", b"\xff", b"\xff"),
+    ("start", "\udcff", b"\xff"),
+    ("min_size", "1.5k", 1536),
+    ("max_size", 0, 0),
+    ("min_age", 90, 90 * _S),
+    ("min_age", "1.5", 3 * _S // 2),
+    ("min_age", "0", 0),
+    ("max_age", "1h30m", 5400 * _S),
+    ("max_age", "1d12h", 129_600 * _S),
+    ("max_age", "2w", 1_209_600 * _S),
+    ("max_age", "1.5h250ms", 5400 * _S + _S // 4),
+    ("max_age", "3us", 3000),
+    ("max_age", timedelta(days=1), 86_400 * _S),
+    ("start_time", "2026-01-31T15:04:05Z", _MOMENT),
+    ("start_time", "2026-01-31 16:04:05 +0100", _MOMENT),
+    ("start_time", "2026-01-31T15:04:05.25+00:00", _MOMENT + _S // 4),
+    ("start_time", "Sat, 31 Jan 2026 15:04:05 GMT", _MOMENT),
+    ("start_time", datetime(2026, 1, 31, 15, 4, 5, tzinfo=UTC), _MOMENT),
+    ("start_time", 1769871845, _MOMENT),
+    ("end_time", "1769871845", _MOMENT),
     ("threads", "7", 7),
     ("retries", 0, 0),
     ("timeout", "0.5", 0.5),
@@ -104,6 +139,23 @@ GOOD: list[tuple[str, Any, Any]] = [
 def with_company(name: str) -> dict[str, Any]:
     """Return the options without which this one is refused."""
     return {"max_delete": {"delete_dst": True}}.get(name, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-31 15:04:05", "2026-01-31T15:04:05", "2026/01/31 15:04:05", "2026.01.31 15:04:05", "20260131150405",
+     "31 Jan 2026 15:04:05", "Jan 31, 2026 15:04:05", "January 31 2026 15:04:05", "Sat Jan 31 15:04:05 2026"],
+)  # fmt: skip
+def test_a_time_without_a_zone_is_of_this_machine(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("TZ", "XXX-05:30")
+    time.tzset()
+    try:
+        assert moment(text) == _MOMENT - (5 * 3600 + 1800) * _S
+        midnights = [moment(day) for day in ("2026-01-31", "20260131", "2026/01/31", "31 Jan 2026", date(2026, 1, 31))]
+        assert set(midnights) == {moment("2026-01-31 00:00")}
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_bad_values_are_known_for_every_row() -> None:
@@ -178,6 +230,11 @@ def test_none_means_the_default(row: Option) -> None:
 
 
 CONTRADICTIONS: list[tuple[dict[str, Any], list[str]]] = [
+    ({"min_size": 2, "max_size": 1}, ["--min-size", "--max-size"]),
+    ({"min_age": "2h", "max_age": "1h"}, ["--min-age", "--max-age"]),
+    ({"start_time": "2026-02-01", "end_time": "2026-01-01"}, ["--start-time", "--end-time"]),
+    ({"start": "b", "end": "a"}, ["--start", "--end"]),
+    ({"delete_excluded": True}, ["--delete-excluded", "--delete-dst"]),
     ({"size_only": True, "checksum": True}, ["--size-only", "--checksum"]),
     ({"size_only": True, "force_update": True}, ["--size-only", "--force-update"]),
     ({"checksum": True, "force_update": True}, ["--checksum", "--force-update"]),

@@ -14,8 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fsync.errors import ListingError, SourceNotFound
+from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import Kind
 from fsync.storage.partial import partial_name
 from fsync.storage.scan import DIRECTORY, FILE, LINK, OTHER, Scan
@@ -32,8 +34,14 @@ _TICK = 20_000_000
 Rows = dict[bytes, dict[str, Any]]
 
 
-def scan(root: Path | bytes | str, *, follow: bool = True, prunes: Callable[[bytes], bool] | None = None) -> Scan:
-    return Scan(os.fsencode(root), str(root), follow=follow, prunes=prunes, page_rows=PAGE_ROWS)
+def scan(
+    root: Path | bytes | str,
+    *,
+    follow: bool = True,
+    prunes: Callable[[bytes], bool] | None = None,
+    within: KeyRange = EVERY_KEY,
+) -> Scan:
+    return Scan(os.fsencode(root), str(root), follow=follow, prunes=prunes, page_rows=PAGE_ROWS, within=within)
 
 
 def pages(found: Scan) -> Iterator[pa.RecordBatch]:
@@ -422,3 +430,61 @@ def test_a_time_that_no_column_holds_does_not_end_the_listing(tmp_path: Path) ->
     if (tmp_path / "f").stat().st_mtime != 13_569_465_600:
         pytest.skip("the file system keeps no times after 2262")
     assert listed(tmp_path)[b"f"]["size"] == 1
+
+
+# parts of a tree ---------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(trees(components=hostile_components | undecodable_components, most=20), st.data())
+def test_one_directory_and_single_rows_are_as_in_the_whole(tree: dict[bytes, bytes], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        top = os.fsencode(name) + b"/"
+        for key, content in tree.items():
+            os.makedirs(os.path.dirname(top + key), exist_ok=True)
+            Path(os.fsdecode(top + key)).write_bytes(content)
+        whole = rows_of(pages(scan(top)))
+        keys = [row["key"] for row in whole]
+        assert rows_of([page_of(scan(top).rows(keys))]) == whole
+        directories = [key for key in keys if key.endswith(b"/")]
+        if directories:
+            under = data.draw(st.sampled_from(directories))
+            part = rows_of(pages(scan(top, within=KeyRange(under=under))))
+            assert part == [row for row in whole if row["key"].startswith(under)]
+        if keys:
+            start, end = sorted(data.draw(st.tuples(st.sampled_from(keys), st.sampled_from(keys))))
+            within = KeyRange(start, end)
+            part = rows_of(pages(scan(top, within=within)))
+            assert [row for row in part if within.holds(row["key"])] == [
+                row for row in whole if start <= row["key"] <= end
+            ]
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_single_rows_of_links_loops_and_nothing(tmp_path: Path, follow: bool) -> None:
+    write(tmp_path / "d/f")
+    for link, target in {"file": "d/f", "dir": "d", "nowhere": "x", "d/up": "..", "self": "self"}.items():
+        (tmp_path / link).symlink_to(target)
+    absent = [b"d/f/", b"d/f/x", b"d/up/d/f", b"none", b"none/x", b"n" * 300]
+    asked = [b"d", b"d/", b"d/f", b"dir", b"dir/f", b"dir/up", b"d/up", b"file", b"nowhere", b"self", *absent]
+    found = kinds({row["key"]: row for row in rows_of([page_of(scan(f"{tmp_path}/", follow=follow).rows(asked))])})
+    assert found == kinds(listed(tmp_path, follow=follow))
+
+
+def test_directories_outside_the_range_are_not_entered(tmp_path: Path) -> None:
+    for name in "abcd":
+        write(tmp_path / name / "f")
+    for closed in "ad":
+        (tmp_path / closed).rename(tmp_path / f"{closed}{closed}")
+    entered: list[bytes] = []
+
+    def prunes(directory: bytes) -> bool:
+        entered.append(directory)
+        return False
+
+    list(pages(scan(f"{tmp_path}/", prunes=prunes, within=KeyRange(b"b/f", b"c/f"))))
+    assert entered == [b"b/", b"c/"]
+    with pytest.raises(SourceNotFound, match="does not exist"):
+        list(pages(scan(f"{tmp_path}/", within=KeyRange(under=b"none/"))))
+    with pytest.raises(SourceNotFound, match="is not a directory"):
+        list(pages(scan(f"{tmp_path}/", within=KeyRange(under=b"b/f/"))))
