@@ -162,6 +162,7 @@ async def opened(
     redact = Redactor(secrets)
     report = Report(listener, redact, dry=options.dry, details=details)
     running = _running(options)
+    running.origin = src.url
     storages: list[Storage] = []
     try:
         for address in (src, dst, *([backup_address] if backup_address else [])):

@@ -50,6 +50,8 @@ async def sync(ends: Ends) -> SyncResult:
                 "at the destination that the source does not have were left alone"
             )
         await _finish_directories(ends)
+        if not report.counts["failed"]:
+            await ends.destination.sweep()
         tell_what_was_not_kept(ends)
     except BaseException as error:
         await executor.cancel()

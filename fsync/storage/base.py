@@ -7,7 +7,7 @@ what they do better; every method here works for any registered fsspec protocol.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -84,6 +84,8 @@ class Upload:
 
     part_size: int = PART
     parallel: bool = False
+    #: numbers of the parts that an earlier run has written
+    present: Collection[int] = ()
 
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Write part ``number``."""
@@ -333,6 +335,9 @@ class Storage:
         except Exception as error:
             return None if classify(error) is Verdict.GONE else error
         return None
+
+    async def sweep(self) -> None:
+        """Remove what runs that are over have left unfinished below the root, where that is known."""
 
     def same_store(self, source: Storage) -> bool:
         """Tell whether :meth:`server_copy` can take objects of ``source``."""

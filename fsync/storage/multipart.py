@@ -74,6 +74,21 @@ class MultipartUpload(Upload):
         self.part_size = size
         self._parts: dict[int, dict[str, Any]] = {}
 
+    async def resume(self, known: Mapping[int, str]) -> None:
+        """Keep the parts, by number with their ETag, that the server has just so; raises what the server answers."""
+        there: dict[int, dict[str, Any]] = {}
+        asked = dict(self._name)
+        while True:
+            answer = await self._running.retried(lambda: self._call("list_parts", **asked))
+            there |= {part["PartNumber"] - 1: part for part in answer.get("Parts", [])}
+            if not answer.get("IsTruncated"):
+                break
+            asked["PartNumberMarker"] = answer["NextPartNumberMarker"]
+        for number, etag in known.items():
+            if number in there and there[number]["ETag"] == etag:
+                self._parts[number] = _named(number, there[number])
+        self.present = frozenset(self._parts)
+
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
         answer = await self._call("upload_part", PartNumber=number + 1, Body=bytes(data), **self._name)
         self._done(number, answer)
@@ -89,15 +104,13 @@ class MultipartUpload(Upload):
         self._done(number, answer["CopyPartResult"])
 
     def _done(self, number: int, answer: Mapping[str, Any]) -> None:
-        part = {"PartNumber": number + 1, "ETag": answer["ETag"]}
-        for name in ("ChecksumCRC32", "ChecksumCRC64NVME"):
-            if answer.get(name):
-                part[name] = answer[name]
-        self._parts[number] = part
+        self._parts[number] = _named(number, answer)
+        self._running.journal.part(self._name["UploadId"], number, answer["ETag"])
 
     async def commit(self) -> str:
         parts = [self._parts[number] for number in sorted(self._parts)]
         answer = await self._call("complete_multipart_upload", MultipartUpload={"Parts": parts}, **self._name)
+        self._running.journal.ended(self._name["UploadId"])
         return "crc32" if "ChecksumCRC32" in parts[0] or "ChecksumCRC32" in answer else "size"
 
     async def abort(self) -> None:
@@ -106,3 +119,10 @@ class MultipartUpload(Upload):
         except Exception as error:
             if classify(error) is not Verdict.GONE:
                 raise
+        self._running.journal.ended(self._name["UploadId"])
+
+
+def _named(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what completing an upload says of a part."""
+    part = {"PartNumber": number + 1, "ETag": answer["ETag"]}
+    return part | {name: answer[name] for name in ("ChecksumCRC32", "ChecksumCRC64NVME") if answer.get(name)}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fsync.pacing import Pacing, classify
+from fsync.storage.journal import Journal
 
 T = TypeVar("T")
 
@@ -77,6 +78,10 @@ class Running:
     memory: int = 256 << 20
     pacing: Pacing = field(default_factory=Pacing)
     run_id: str = field(default_factory=lambda: os.urandom(8).hex())
+    #: where the source is, without secrets: two sources may have objects of one name, size and time
+    origin: str = ""
+    #: multipart uploads that are open, and those that earlier runs have left
+    journal: Journal = field(init=False)
     _free_at: float = 0.0
     pool: ThreadPoolExecutor = field(init=False)
     disk: ThreadPoolExecutor = field(init=False)
@@ -88,6 +93,7 @@ class Running:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
+        self.journal = Journal(self.run_id)
         self.slots = asyncio.Semaphore(self.threads)
         self.buffers = Budget(self.memory)
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fsync-io")
@@ -134,6 +140,7 @@ class Running:
                 attempt += 1
 
     def shutdown(self) -> None:
-        """Let go of the threads without waiting for calls that hang."""
+        """Close the journal, and let go of the threads without waiting for calls that hang."""
+        self.journal.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.disk.shutdown(wait=False, cancel_futures=True)

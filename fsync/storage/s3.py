@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import mimetypes
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Self
@@ -11,11 +12,12 @@ from typing import Any, Self
 import pyarrow as pa
 
 from fsync.address import Address
-from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished
+from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished, printable
 from fsync.keyrange import EVERY_KEY, KeyRange
-from fsync.pacing import Verdict, classify, http_status, service_code
+from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.storage.base import Entry, Hasher, Presence, Storage, Upload
 from fsync.storage.clock import ClockSkew
+from fsync.storage.journal import OpenUpload
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
@@ -24,6 +26,8 @@ from fsync.storage.s3_listing import explained, timestamp
 from fsync.storage.s3_listing import pages as listed
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder
+
+_log = logging.getLogger("fsync")
 
 #: the most that one copy_object call takes (Amazon S3 API reference, CopyObject)
 _WHOLE_COPY = 5 << 30
@@ -233,10 +237,39 @@ class S3Storage(Storage):
     async def begin(self, entry: Entry) -> Upload:
         """Begin a multipart upload."""
         assert entry.size is not None
-        answer = await self.call_s3("create_multipart_upload", Key=self._key(entry.key), **_described(entry))
-        return MultipartUpload(
-            self.running, self.call_s3, self._key(entry.key), answer["UploadId"], part_size(entry.size)
-        )
+        key, size, journal = self._key(entry.key), part_size(entry.size), self.running.journal
+        version = [self.running.origin, entry.size, entry.mtime, entry.etag, entry.identity]
+        known = journal.adopt(self._place, key, version, size) if entry.etag or entry.identity else None
+        if known is not None:
+            upload = MultipartUpload(self.running, self.call_s3, key, known.upload, size)
+            try:
+                await upload.resume(known.parts)
+            except Exception as error:
+                if classify(error) is not Verdict.GONE:
+                    raise
+                journal.ended(known.upload)
+            else:
+                _log.info("%s is resumed: %d parts are there already", printable(entry.key), len(upload.present))
+                return upload
+        answer = await self.call_s3("create_multipart_upload", Key=key, **_described(entry))
+        journal.began(OpenUpload(answer["UploadId"], self._place, key, version, size))
+        return MultipartUpload(self.running, self.call_s3, key, answer["UploadId"], size)
+
+    @property
+    def _place(self) -> str:
+        """Return the endpoint and the bucket as text."""
+        return f"{_place(self.address.storage_options)[0] or 'aws'} {self._bucket}"
+
+    async def sweep(self) -> None:
+        """Abort the multipart uploads below the root that earlier runs have left open and nobody has finished."""
+        journal = self.running.journal
+        for one in journal.strays(self._place, self._prefix):
+            try:
+                await MultipartUpload(self.running, self.call_s3, one.key, one.upload, one.part_size).abort()
+            except Exception as error:
+                _log.warning("an unfinished upload of %s could not be aborted: %s", printable(one.key), describe(error))
+            else:
+                journal.forget(one)
 
     async def prepare_destination(self) -> None:
         """Do nothing: a bucket holds no directories, and buckets are not made."""

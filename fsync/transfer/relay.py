@@ -73,7 +73,8 @@ async def _parts_at_once(source: Storage, destination: Storage, entry: Entry, up
 
     The object's own slot carries one part after the other; further parts run beside it while there are free slots.
     """
-    pending = enumerate(_ranges(entry, upload.part_size))
+    ranges = enumerate(_ranges(entry, upload.part_size))
+    pending = ((number, span) for number, span in ranges if number not in upload.present)
     running = destination.running
     busy: set[asyncio.Task[None] | None] = set()
 
