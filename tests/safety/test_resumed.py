@@ -61,9 +61,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("changed", [False, True], ids=["same", "changed"])
 def test_a_killed_upload(
-    which: str, changed: bool, source: Path, tmp_path: Path, environment: dict[str, str],
-    request: pytest.FixtureRequest,
-) -> None:  # fmt: skip
+    s3_server: S3Server, changed: bool, source: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
     server = s3_server
     bucket = server.make_bucket(f"resumed-{'c' if changed else 's'}-{os.getpid()}")
     state = tmp_path / "state"
