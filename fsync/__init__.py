@@ -20,6 +20,7 @@ __all__ = [
     "SourceNotFound",
     "SyncError",
     "SyncResult",
+    "TooManyFailures",
     "UsageError",
     "async_check",
     "async_ls",
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         SafetyStop,
         SourceNotFound,
         SyncError,
+        TooManyFailures,
         UsageError,
     )
     from fsync.report import SyncResult

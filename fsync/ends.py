@@ -28,7 +28,7 @@ from fsync.schema import PLAN, RESULT_WORDS, Kind, having
 from fsync.spool import Spool
 from fsync.storage import open_storage
 from fsync.storage.base import Presence, Storage
-from fsync.storage.running import Running
+from fsync.storage.running import Failures, Running
 from fsync.tables import TableFile
 from fsync.traits import KeyOrder, MtimeKind
 
@@ -298,6 +298,8 @@ def _running(options: Options) -> Running:
         pacing=Pacing(retries=options.retries),
         rate=options.bwlimit * 1e6 / 8,
         check_new=options.check_new or options.check_all,
+        check_change=options.check_change,
+        failures=Failures(options.max_failure),
     )
 
 

@@ -14,6 +14,7 @@
     |   +-- AccessDenied            3
     +-- SafetyStop                  4   nothing was deleted
     +-- SyncError                   1   (or what its result says)
+    |   +-- TooManyFailures         1   nothing was deleted
     +-- Interrupted                 130 or 143
     +-- ObjectError                 1   one object failed, the run goes on
         +-- TypeClash
@@ -22,6 +23,7 @@
         +-- SourceVanished
         +-- ShortRead
         +-- VerifyError
+        |   +-- WrongCopy
         +-- FatalError              the run stops starting new copies
 
 ``str(error)`` is one line for a person: what was being done, to what, why it failed, what to do.
@@ -102,6 +104,13 @@ class SyncError(FsyncError):
         self.exit_code = result.exit_code
 
 
+class TooManyFailures(SyncError):
+    """The run was stopped because as many objects failed as it was allowed (``--max-failure``)."""
+
+    def __init__(self, message: str) -> None:
+        FsyncError.__init__(self, message)
+
+
 class Interrupted(FsyncError):
     """The run was stopped by a signal; ``exit_code`` is 128 plus its number."""
 
@@ -145,6 +154,17 @@ class VerifyError(ObjectError):
     """What was written is not what the source holds."""
 
     retryable = True
+
+
+class WrongCopy(VerifyError):
+    """What stands under the final name is not what the source holds.
+
+    ``version`` are the facts of what was found there (size, mtime, etag), None if nothing was.
+    """
+
+    def __init__(self, message: str, version: tuple[object, ...] | None = None) -> None:
+        super().__init__(message)
+        self.version = version
 
 
 class FatalError(ObjectError):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.errors import FatalError
+from fsync.errors import FatalError, TooManyFailures
 from fsync.pacing import describe
 from fsync.report import Report, key_fields
 from fsync.schema import PLAN, RESULT_WORDS, Action, Kind, concatenate, having, in_words
@@ -28,8 +28,8 @@ class Executor:
     """Copies planned rows, a bounded number at a time, and accounts for them.
 
     ``protect`` is told of sources that are gone: nothing below their keys may be deleted. ``clashes`` collects the
-    rows whose name is taken by another kind of entry. After a fatal error nothing new is started; :meth:`drain`
-    raises it.
+    rows whose name is taken by another kind of entry. After a fatal error, or as many failures as are allowed, nothing
+    new is started; :meth:`drain` raises what ended the run.
     """
 
     def __init__(
@@ -52,22 +52,25 @@ class Executor:
         self._room = asyncio.Semaphore(batches)
         self._tasks: set[asyncio.Task[None]] = set()
         self._fatal: str | None = None
+        self._failures = destination.running.failures
         self.clashes: list[tuple[pa.RecordBatch, Outcome]] = []
 
     async def submit(self, plan: pa.RecordBatch) -> None:
         """Take rows to copy, waiting while enough are under way."""
         for start in range(0, plan.num_rows, self._rows):
-            self._check()
+            if self._failures.reached:
+                await self.drain()
+            self.check()
             await self._room.acquire()
             task = asyncio.ensure_future(self._run(plan.slice(start, self._rows)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
-        """Wait until everything submitted has ended; raises FatalError if something ended the run."""
+        """Wait until everything submitted has ended; raises what :meth:`check` raises."""
         while self._tasks:
             await asyncio.gather(*self._tasks)
-        self._check()
+        self.check()
 
     async def cancel(self) -> None:
         """End what is under way: partials and unfinished uploads are removed."""
@@ -78,11 +81,19 @@ class Executor:
         # a cancelled task leaves its thread behind: that one ends the file at hand, in directories that are open still
         await self._destination.running.on_disk(lambda: None)
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise FatalError or TooManyFailures if nothing new may be started."""
         for task in [task for task in self._tasks if task.done()]:
             task.result()
         if self._fatal is not None:
             raise FatalError(self._fatal)
+        self._failures.count = max(self._failures.count, self._report.counts["failed"])
+        if self._failures.reached and not self._tasks:
+            left, deleted = self._report.counts["not_tried"], self._report.counts["deleted"]
+            raise TooManyFailures(
+                f"stopped: {self._failures.count} entries failed, and --max-failure is {self._failures.most}; "
+                f"{left} further ones that were planned were not tried, and {deleted or 'nothing'} was deleted"
+            )
 
     async def _run(self, plan: pa.RecordBatch) -> None:
         try:
@@ -138,6 +149,7 @@ class Executor:
         try:
             left = await self._destination.set_permissions(entry)
         except Exception as error:
+            self._failures.count += 1
             return Outcome(entry.key, Status.FAILED, error=f"its permissions could not be set: {describe(error)}")
         self._report.counts["owners_left"] += bool(left)
         return outcome or Outcome(entry.key, Status.DONE)
@@ -150,7 +162,9 @@ class Executor:
         entries = entries_of(replaced, "dst_")
         kept = await asyncio.gather(*(copy_one(self._destination, self._backup, entry) for entry in entries))
         return {
-            outcome.key: Outcome(
+            outcome.key: outcome
+            if outcome.status is Status.NOT_TRIED
+            else Outcome(
                 outcome.key, Status.FAILED, error=f"not replaced: no backup of it could be made: {outcome.error}"
             )
             for outcome in kept
@@ -171,6 +185,8 @@ class Executor:
                 report.counts["vanished"] += 1
                 self._protect([outcome.key])
                 report.emit("vanished", **key_fields(outcome.key))
+            elif outcome.status is Status.NOT_TRIED:
+                report.counts["not_tried"] += 1
             else:
                 report.fail(outcome.key, _NAMES[actions[position]], outcome.error)
         if report.keeps_rows:

@@ -182,6 +182,10 @@ class Options:
         group="action", verbs="sync check",
     )  # fmt: skip
     check_new: bool = _row(False, flag, "--check-new", "read every copied file back and compare it", group="action")
+    check_change: bool = _row(
+        False, flag, "--check-change", "after each copy make sure that the source has not changed meanwhile",
+        group="action",
+    )  # fmt: skip
     exit_code: bool = _row(
         False, flag, "--exit-code", "with --dry: exit 5 when something would be done", group="action"
     )
@@ -225,6 +229,10 @@ class Options:
         verbs="sync check ls",
         metavar="N",
     )
+    max_failure: int = _row(
+        -1, whole(-1), "--max-failure", "start nothing new once N entries have failed (0, -1: no limit)",
+        group="running", metavar="N",
+    )  # fmt: skip
     processes: int = _row(
         1, whole(0), "--processes", "further processes that help to copy many local files (0: none)",
         group="running", metavar="N",

@@ -44,6 +44,7 @@ async def sync(ends: Ends) -> SyncResult:
         if doomed is not None and not report.counts["failed"]:
             async for batch, outcomes in release(ends.source, ends.destination, ends.backup, ends.rules, doomed, gone):
                 executor.account(batch, outcomes)
+                executor.check()
         elif ends.options.delete_dst:
             report.notice(
                 f"nothing was deleted, because {report.counts['failed']} entries failed: {ends.extras.count} entries "

@@ -124,7 +124,7 @@ REFUSED: dict[str, str] = {
 NOT_YET = frozenset(
     {
         *("--files-from", "--inplace", "--delete-src", "--deleteSrc"),
-        *("--delete-src-after", "--check-change", "--max-failure"),
+        "--delete-src-after",
         *("--enable-checkpoint", "--checkpoint-force-reset", "--checkpoint-interval", "--list-threads"),
         *("--list-depth", "--no-https", "--storage-class", "--traffic-control-url"),
         *("--encrypt-rsa-key", "--decrypt-rsa-key", "--encrypt-algo", "--decrypt-algo"),

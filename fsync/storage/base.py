@@ -21,6 +21,7 @@ from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind
 from fsync.storage.info import row_of
+from fsync.storage.passed import Passed
 from fsync.storage.running import Running
 from fsync.storage.walk import Prunes, bare, walk
 from fsync.traits import KeyOrder, MtimeKind, Traits
@@ -90,6 +91,13 @@ class Upload:
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Write part ``number``."""
         raise NotImplementedError
+
+    async def check(self, passed: Passed) -> bool:
+        """Read what was written before it takes its final name; VerifyError if it is not what passed.
+
+        Called between the last part and :meth:`commit`. False where it can be read under its final name only.
+        """
+        return False
 
     async def commit(self) -> str:
         """Give the object its final name; return what verified it."""

@@ -57,8 +57,9 @@ class Lanes:
     def _copy_here(self, rows: Sequence[Row]) -> list[Exception | None]:
         running = self._running
         return copy_files(
-            self._source, self._destination, running.run_id, running.mask, rows, running.stop.is_set, self._tell
-        )
+            self._source, self._destination, running.run_id, running.mask, rows, running.stop.is_set, self._tell,
+            running.check_new,
+        )  # fmt: skip
 
     def _tell(self, key: bytes, size: int, written: int) -> None:
         # these bytes are counted as moved when the whole batch is
@@ -67,7 +68,7 @@ class Lanes:
     def _start(self) -> None:
         umask = os.umask(0)
         os.umask(umask)
-        helper = Copier((*self._setup, self._running.run_id, umask, self._running.mask))
+        helper = Copier((*self._setup, self._running.run_id, umask, self._running.mask, self._running.check_new))
         self._helpers.append(helper)
         self._free.put_nowait(helper)
 

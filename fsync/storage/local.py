@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import os
 import re
 import stat
@@ -20,7 +18,7 @@ from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, ref
 from fsync.storage.directories import Directories
 from fsync.storage.lanes import Lanes
 from fsync.storage.local_copy import READ, Tree, check_unchanged, clamped
-from fsync.storage.partial import create_partial, partial_name, rename_into_place
+from fsync.storage.partial_file import LocalUpload, PartialFile
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.scanning import Scanning
@@ -193,13 +191,13 @@ class LocalStorage(Storage):
         return "size"
 
     def _write_whole(self, entry: Entry, data: bytes) -> None:
-        with PartialFile(self, entry.key) as partial:
+        with self._partial(entry.key) as partial:
             partial.write(data, 0)
             partial.finish(entry.mtime, len(data))
 
     async def begin(self, entry: Entry) -> Upload:
         """Begin a large file: a partial of its full length, into which parts are written in any order."""
-        return await self.running.in_pool(_LocalUpload, self, entry)
+        return await self.running.in_pool(lambda: LocalUpload(self._partial(entry.key), entry, self.running))
 
     def direct(self, source: Storage) -> DirectCopy | None:
         """Return the copying of files between two local trees, by this process and a helper."""
@@ -237,10 +235,8 @@ class LocalStorage(Storage):
         directory, _, name = (self._prefix + key).rpartition(b"/")
         return directory, name
 
-    @property
-    def destination_directories(self) -> Directories:
-        """The directories that files are written to."""
-        return self._write_to
+    def _partial(self, key: bytes) -> PartialFile:
+        return PartialFile(self._write_to, *self.place(key), self.running.run_id, self.running.mask)
 
     async def put_link(self, entry: Entry) -> None:
         """Make a link with the source's text."""
@@ -313,92 +309,6 @@ class LocalStorage(Storage):
     async def remove_aside(self, moved: bytes) -> None:
         """Remove what :meth:`move_aside` moved."""
         await self.running.on_disk(aside.remove_aside, self._write_to, moved)
-
-
-class PartialFile:
-    """A file being written beside its final name; leaving the ``with`` block without :meth:`finish` removes it."""
-
-    def __init__(self, storage: LocalStorage, key: bytes) -> None:
-        self._directories = storage.destination_directories
-        self._directory, self._name = storage.place(key)
-        self._partial = partial_name(self._name, storage.running.run_id)
-        self._mask = storage.running.mask
-        self._above = self._directories.take(self._directory, create=True)
-        try:
-            self.descriptor = self._create()
-        except BaseException:
-            self._directories.give_back(self._directory)
-            raise
-        self._open = True
-
-    def _create(self) -> int:
-        return create_partial(self._partial, self._mask, self._above)
-
-    def __enter__(self) -> PartialFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.discard()
-
-    def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
-        """Write all of ``data`` at ``offset``."""
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self.descriptor, view, offset)
-            view = view[written:]
-            offset += written
-
-    def finish(self, mtime: int | None, size: int) -> None:
-        """Check the length, set the time and give the file its final name; TypeClash if a directory has it."""
-        if os.fstat(self.descriptor).st_size != size:
-            raise OSError(errno.EIO, "the file written has not the length that was written")
-        if mtime is not None:
-            os.utime(self.descriptor, ns=(mtime, mtime))
-        os.close(self.descriptor)
-        self._open = False
-        try:
-            rename_into_place(self._partial, self._name, self._above)
-        except BaseException:
-            os.unlink(self._partial, dir_fd=self._above)
-            raise
-        finally:
-            self._directories.give_back(self._directory)
-
-    def discard(self) -> None:
-        """Close and remove the partial unless it was finished."""
-        if self._open:
-            self._open = False
-            os.close(self.descriptor)
-            try:
-                os.unlink(self._partial, dir_fd=self._above)
-            finally:
-                self._directories.give_back(self._directory)
-
-
-class _LocalUpload(Upload):
-    parallel = True
-
-    def __init__(self, storage: LocalStorage, entry: Entry) -> None:
-        assert entry.size is not None
-        self._storage, self._entry, self._size = storage, entry, entry.size
-        self._partial = PartialFile(storage, entry.key)
-        try:
-            os.posix_fallocate(self._partial.descriptor, 0, entry.size)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                self._partial.discard()
-                raise
-            os.ftruncate(self._partial.descriptor, entry.size)
-
-    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        await self._storage.running.in_pool(self._partial.write, data, number * self.part_size)
-
-    async def commit(self) -> str:
-        await self._storage.running.in_pool(self._partial.finish, self._entry.mtime, self._size)
-        return "size"
-
-    async def abort(self) -> None:
-        await asyncio.shield(self._storage.running.in_pool(self._partial.discard))
 
 
 def _identity(facts: os.stat_result) -> tuple[int, int, int]:

@@ -11,11 +11,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
-from fsync.errors import FsyncError, ObjectError, SourceChanged
+from fsync.errors import FsyncError, ObjectError, SourceChanged, VerifyError
 from fsync.storage.directories import Directories
-from fsync.storage.partial import create_partial, partial_name, rename_into_place
+from fsync.storage.partial import WRONG, create_partial, partial_name, pieces_of, rename_into_place, reopen_partial
 
 #: how a source file is opened: a pipe or device that has taken its place must not block
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -52,14 +53,16 @@ def copy_files(
     rows: Sequence[Row],
     stopped: Callable[[], bool],
     tell: Tell | None = None,
+    check: bool = False,
 ) -> list[Exception | None]:
     """Copy files; give for each None or the error of its only attempt.
 
     ``mask`` are the permission bits that a new file may have before its own are set. ``stopped`` is asked before each
-    file and between the pieces of a large one, whose progress ``tell`` is told of.
+    file and between the pieces of a large one, whose progress ``tell`` is told of. ``check`` reads every copy back and
+    compares it with its source before it has its name.
     """
     results: list[Exception | None] = []
-    pair = _Pair(source, destination, run_id, mask, stopped, tell)
+    pair = _Pair(source, destination, run_id, mask, stopped, tell, check)
     try:
         for key, size, mtime in rows:
             if stopped():
@@ -87,9 +90,10 @@ class _Pair:
         mask: int,
         stopped: Callable[[], bool],
         tell: Tell | None,
+        check: bool,
     ) -> None:
         self._source, self._destination = source, destination
-        self._run_id, self._mask, self._stopped, self._tell = run_id, mask, stopped, tell
+        self._run_id, self._mask, self._stopped, self._tell, self._check = run_id, mask, stopped, tell, check
         self._here: bytes | None = None
         self._from = self._to = -1
 
@@ -144,6 +148,8 @@ class _Pair:
                 os.utime(target, ns=(mtime, mtime))
             finally:
                 os.close(target)
+            if self._check:
+                check_same(source, facts, partial, self._to)
             rename_into_place(partial, name, self._to)
         except BaseException:
             os.unlink(partial, dir_fd=self._to)
@@ -165,6 +171,19 @@ def check_unchanged(descriptor: int, before: os.stat_result, length: int) -> Non
         or after.st_size != before.st_size
     ):
         raise SourceChanged("the source changed while it was being read")
+
+
+def check_same(source: int, facts: os.stat_result, partial: bytes, above: int) -> None:
+    """Read a source and its closed partial; VerifyError if they differ, SourceChanged if the source is another now."""
+    target = reopen_partial(partial, above)
+    try:
+        pairs = zip_longest(pieces_of(source, _AT_ONCE), pieces_of(target, _AT_ONCE))
+        same = all(mine == theirs for mine, theirs in pairs)
+    finally:
+        os.close(target)
+    check_unchanged(source, facts, facts.st_size)
+    if not same:
+        raise VerifyError(WRONG)
 
 
 #: gets the bytes written before each piece, and tells whether to stop there

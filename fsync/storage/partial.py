@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 
 from fsync.errors import TypeClash, printable
 
 #: a partial is new, and no link
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+#: why a partial does not get its name
+WRONG = "what was written is not what its source holds"
 
 _PARTIAL = re.compile(rb"\.(.*)\.fsync-([0-9a-f]{16})\.partial", re.DOTALL)
 PARTIAL_END = b".partial"
@@ -41,6 +45,21 @@ def create_partial(partial: bytes, mask: int, above: int) -> int:
     except FileExistsError:
         os.unlink(partial, dir_fd=above)
         return os.open(partial, _CREATE, mask, dir_fd=above)
+
+
+def reopen_partial(partial: bytes, above: int) -> int:
+    """Open a partial that was closed, to read what is in it."""
+    return os.open(partial, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=above)
+
+
+def pieces_of(descriptor: int, length: int) -> Iterator[bytes]:
+    """Yield a file's content from its beginning in pieces of ``length`` bytes, the last one less."""
+    offset = 0
+    while piece := os.pread(descriptor, length, offset):
+        while len(piece) < length and (more := os.pread(descriptor, length - len(piece), offset + len(piece))):
+            piece += more
+        yield piece
+        offset += len(piece)
 
 
 def rename_into_place(partial: bytes, name: bytes, above: int) -> None:

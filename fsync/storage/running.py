@@ -44,6 +44,19 @@ class Budget:
 
 
 @dataclass(slots=True)
+class Failures:
+    """The objects that have failed, and how many may before nothing new is started (0 or less: any number)."""
+
+    most: int = 0
+    count: int = 0
+
+    @property
+    def reached(self) -> bool:
+        """Tell whether nothing new is to be started."""
+        return 0 < self.most <= self.count
+
+
+@dataclass(slots=True)
 class Large:
     """A large object under way: its size, how many bytes of it are written, and whether ``moved`` has those."""
 
@@ -70,6 +83,9 @@ class Running:
     rate: float = 0.0
     #: read what was copied back and compare it
     check_new: bool = False
+    #: after a copy the source must still have the listed facts, and the copy its size
+    check_change: bool = False
+    failures: Failures = field(default_factory=Failures)
     #: bytes written so far
     moved: int = 0
     #: large objects under way by key; the local disk's thread writes it too

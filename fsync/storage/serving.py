@@ -20,8 +20,9 @@ from fsync.errors import FsyncError
 from fsync.storage.directories import Directories
 from fsync.storage.local_copy import Tree, copy_files
 
-#: base and prefix of the source, base and prefix of the destination, run id, umask, permission bits of new files
-Setup = tuple[bytes, bytes, bytes, bytes, str, int, int]
+#: base and prefix of the source, base and prefix of the destination, run id, umask, permission bits of new files, and
+#: whether copies are read back
+Setup = tuple[bytes, bytes, bytes, bytes, str, int, int, bool]
 
 
 def _receive() -> Any:
@@ -37,7 +38,7 @@ def _answer(value: Any) -> None:
 def copy() -> None:
     """Copy batches of files until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    source_base, source_prefix, base, prefix, run_id, umask, mask = _receive()
+    source_base, source_prefix, base, prefix, run_id, umask, mask, check = _receive()
     os.umask(umask)
     source = Tree(Directories(source_base, follow=True), source_prefix)
     destination = Tree(Directories(base, follow=False, own=prefix), prefix)
@@ -54,7 +55,7 @@ def copy() -> None:
             rows = _receive()
         except EOFError:
             return
-        _answer(copy_files(source, destination, run_id, mask, rows, stopped, tell))
+        _answer(copy_files(source, destination, run_id, mask, rows, stopped, tell, check))
 
 
 def scan() -> None:

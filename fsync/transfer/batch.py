@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from itertools import repeat
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.errors import SourceChanged, SourceVanished, TypeClash, UnsafeName, VerifyError
+from fsync.errors import SourceChanged, SourceVanished, TypeClash, UnsafeName, WrongCopy
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind, having
 from fsync.storage.base import DirectCopy, Entry, Storage, check_name
 from fsync.transfer.outcomes import Outcome, Outcomes, Status
-from fsync.transfer.relay import compare, move
+from fsync.transfer.relay import move
+from fsync.transfer.verify import check_unchanged, withdraw
 
 
 class BatchStopped(asyncio.CancelledError):
@@ -43,32 +45,61 @@ _FIELDS = ("size", "mtime", "etag", "digest", "link", "mode", "owner", "group")
 
 def direct_copy(source: Storage, destination: Storage) -> DirectCopy | None:
     """Return the call that copies a whole batch at once, None where objects go one by one."""
-    running = destination.running
-    return None if running.rate or running.check_new else destination.direct(source)
+    return None if destination.running.rate else destination.direct(source)
 
 
 async def copy_batch(source: Storage, destination: Storage, plan: pa.RecordBatch) -> Outcomes:
     """Copy the rows of a PLAN batch. Never raises for one object's failure.
 
     Where the two ends can do it directly, the first attempt at all files is one call; what fails there, and every
-    other pair of ends, goes object by object with retries. Raises BatchStopped if it is cancelled while those do.
+    other pair of ends, goes object by object with retries. Where failures are limited, every call is for one file.
+    Raises BatchStopped if it is cancelled while objects go one by one.
     """
     running = destination.running
     direct = direct_copy(source, destination)
     if direct is None:
         return Outcomes(plan, dict(enumerate(await _one_by_one(source, destination, entries_of(plan)))))
+    odd: dict[int, Outcome] = {}
+    step = 1 if running.failures.most > 0 else max(1, plan.num_rows)
+    for start in range(0, plan.num_rows, step):
+        found = await _copy_directly(direct, source, destination, plan.slice(start, step))
+        odd.update((start + position, outcome) for position, outcome in found.items())
+    return Outcomes(plan, odd, "read" if running.check_new else "size")
+
+
+async def _copy_directly(
+    direct: DirectCopy, source: Storage, destination: Storage, plan: pa.RecordBatch
+) -> dict[int, Outcome]:
+    """Copy the files of a PLAN batch in one call, the rest one by one; give the outcomes of the rest by position."""
+    running = destination.running
+    if running.failures.reached:
+        return {position: Outcome(key, Status.NOT_TRIED) for position, key in enumerate(plan.column("key").to_pylist())}
     fit = pc.and_(having(plan.column("kind"), Kind.FILE), pc.is_valid(plan.column("size")))
     places = pc.indices_nonzero(fit).to_pylist()
-    failed = await direct(plan if len(places) == plan.num_rows else plan.filter(fit))
+    files = plan if len(places) == plan.num_rows else plan.filter(fit)
+    failed = dict(await direct(files))
+    if running.check_change:
+        failed |= await _changed_since(source, destination, files, failed)
     errors = {places[position]: error for position, error in failed.items()}
     left = sorted({*range(plan.num_rows)}.difference(places) | errors.keys())
     rest = plan.take(pa.array(left, pa.int64()))
     running.moved += (pc.sum(plan.column("size")).as_py() or 0) - (pc.sum(rest.column("size")).as_py() or 0)
-    odd = {
+    return {
         position: await copy_one(source, destination, entry, errors.get(position))
         for position, entry in zip(left, entries_of(rest), strict=True)
     }
-    return Outcomes(plan, odd, "size")
+
+
+async def _changed_since(
+    source: Storage, destination: Storage, files: pa.RecordBatch, failed: Mapping[int, Exception]
+) -> dict[int, Exception]:
+    """Return, by position, why copied files are not what was listed, or their copies are not."""
+    copied = [position for position in range(files.num_rows) if position not in failed]
+    entries = entries_of(files.take(pa.array(copied, pa.int64())))
+    found = await asyncio.gather(
+        *(check_unchanged(source, destination, entry) for entry in entries), return_exceptions=True
+    )
+    return {position: error for position, error in zip(copied, found, strict=True) if isinstance(error, Exception)}
 
 
 async def _one_by_one(source: Storage, destination: Storage, entries: list[Entry]) -> list[Outcome]:
@@ -83,44 +114,75 @@ async def _one_by_one(source: Storage, destination: Storage, entries: list[Entry
 async def copy_one(source: Storage, destination: Storage, entry: Entry, failure: Exception | None = None) -> Outcome:
     """Copy one object, trying again what may succeed; ``failure`` is the error of an attempt already made.
 
-    A source that changed since it was listed is looked at again, and what it is now is copied.
+    A source that changed since it was listed is looked at again, and what it is now is copied. A copy that every
+    attempt has found to be wrong is removed, unless the source is gone.
     """
-    async with destination.running.slots:
+    running = destination.running
+    async with running.slots:
+        if running.failures.reached and failure is None:
+            return Outcome(entry.key, Status.NOT_TRIED)
+        attempts = _Attempts(source, destination, entry, failure)
+        try:
+            outcome = await attempts.made()
+        except asyncio.CancelledError:
+            if attempts.wrong is not None:
+                await asyncio.shield(withdraw(source, destination, entry, attempts.wrong))
+            raise
+        if attempts.wrong is not None and outcome.status is not Status.DONE:
+            became = await withdraw(source, destination, entry, attempts.wrong)
+            outcome = Outcome(entry.key, Status.FAILED, error=f"{attempts.wrong}; {became}", fatal=outcome.fatal)
+        running.failures.count += outcome.status is Status.FAILED
+        return outcome
+
+
+class _Attempts:
+    """The attempts at one object; ``wrong`` is what the last look at a copy under its final name has found."""
+
+    def __init__(self, source: Storage, destination: Storage, entry: Entry, failure: Exception | None) -> None:
+        self._source, self._destination, self._entry, self._failure = source, destination, entry, failure
+        self.wrong: WrongCopy | None = None
+
+    async def made(self) -> Outcome:
+        """Try until it is done or not worth another attempt; return how it ended."""
+        pacing = self._destination.running.pacing
         attempt = 0
         while True:
             try:
-                if failure is not None:
-                    raise failure
-                check_name(destination, entry)
-                if entry.kind is not Kind.FILE:
-                    await _make(destination, entry)
-                    return Outcome(entry.key, Status.DONE)
-                if entry.size is None:
-                    entry = await _present(source, entry)
-                verified = await move(source, destination, entry)
-                if destination.running.check_new:
-                    verified = await compare(source, destination, entry)
-                return Outcome(entry.key, Status.DONE, entry.size or 0, verified)
+                return await self._attempt()
             except Exception as error:
-                failure = None
+                key = self._entry.key
+                if isinstance(error, WrongCopy):
+                    self.wrong = error
                 try:
-                    verdict, outcome = await _judge(source, entry, error)
-                    if outcome is None and not destination.running.pacing.again(attempt, verdict):
-                        outcome = Outcome(
-                            entry.key, Status.FAILED, error=describe(error), fatal=verdict is Verdict.FATAL
-                        )
+                    verdict, outcome = await _judge(self._source, self._entry, error)
                     if outcome is not None:
-                        if isinstance(error, VerifyError):
-                            await _withdraw(destination, entry)
                         return outcome
-                    await asyncio.sleep(destination.running.pacing.wait(attempt, verdict))
+                    if not pacing.again(attempt, verdict):
+                        return Outcome(key, Status.FAILED, error=describe(error), fatal=verdict is Verdict.FATAL)
+                    await asyncio.sleep(pacing.wait(attempt, verdict))
                     if isinstance(error, SourceChanged):
-                        entry = await _present(source, entry)
+                        self._entry = await _present(self._source, self._entry)
                 except SourceVanished:
-                    return Outcome(entry.key, Status.VANISHED)
+                    return Outcome(key, Status.VANISHED)
                 except Exception as second:
-                    return Outcome(entry.key, Status.FAILED, error=describe(second))
+                    return Outcome(key, Status.FAILED, error=describe(second))
                 attempt += 1
+
+    async def _attempt(self) -> Outcome:
+        source, destination, entry = self._source, self._destination, self._entry
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        check_name(destination, entry)
+        if entry.kind is not Kind.FILE:
+            await _make(destination, entry)
+            return Outcome(entry.key, Status.DONE)
+        if entry.size is None:
+            entry = self._entry = await _present(source, entry)
+        verified = await move(source, destination, entry)
+        if destination.running.check_change:
+            await check_unchanged(source, destination, entry)
+        return Outcome(entry.key, Status.DONE, entry.size or 0, verified)
 
 
 async def _make(destination: Storage, entry: Entry) -> None:
@@ -131,13 +193,6 @@ async def _make(destination: Storage, entry: Entry) -> None:
         await destination.put_directory(entry.key)
     else:
         raise UnsafeName("it is no file, link or directory")
-
-
-async def _withdraw(destination: Storage, entry: Entry) -> None:
-    """Remove a copy that every attempt has found to be wrong: under its name it would pass for the source's."""
-    wrong = await destination.entry(entry.key)
-    if wrong is not None:
-        await destination.delete([wrong])
 
 
 async def _judge(source: Storage, entry: Entry, error: Exception) -> tuple[Verdict, Outcome | None]:

@@ -19,6 +19,8 @@ class Status(Enum):
     VANISHED = "vanished"
     #: another kind of entry has the name at the destination
     CLASH = "clash"
+    #: the run was stopped before its turn came
+    NOT_TRIED = "not tried"
 
 
 @dataclass(slots=True)

@@ -3,41 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Iterator
 
-from fsync.errors import ShortRead, SourceChanged, VerifyError, printable
+from fsync.errors import ShortRead, SourceChanged, printable
 from fsync.pacing import describe
 from fsync.storage.base import Entry, Storage, Upload
+from fsync.storage.passed import Passed
 from fsync.storage.running import Large
+from fsync.traits import Rename
+from fsync.transfer.parts import Part, at_once, parts_of
+from fsync.transfer.verify import compare, read_back
 
 _log = logging.getLogger("fsync")
 
 #: objects up to this size are read and written in one request each
 SMALL = 8 << 20
-#: bytes read at once to compare
-_CHUNK = 4 << 20
-#: parts of one object under way at once
-_PARTS = 8
 
 
 async def move(source: Storage, destination: Storage, entry: Entry) -> str:
     """Copy one object, once, to its final name; return what verified it.
 
-    Whatever goes wrong, the final name holds what it held before, or the whole new object.
+    Whatever goes wrong, the final name holds what it held before, or the whole new object. Where copies are to be
+    read back, that happens before the object has its name if it can be renamed, else after it: raises VerifyError.
     """
     assert entry.size is not None
+    running = destination.running
     if destination.same_store(source):
-        return await destination.server_copy(source, entry)
+        verified = await destination.server_copy(source, entry)
+        if running.check_new:
+            await compare(source, destination, entry)
+        return "read" if running.check_new else verified
     if entry.size <= SMALL:
-        async with destination.running.buffers.claim(entry.size):
+        async with running.buffers.claim(entry.size):
             data = await source.read(entry)
-            await destination.running.pass_on(len(data))
-            verified = await destination.put(entry, data)
-            destination.running.wrote(entry.key, len(data))
-            return verified
+            await running.pass_on(len(data))
+            verified = await _put(destination, entry, data)
+            running.wrote(entry.key, len(data))
+        return verified
     return await _move_parts(source, destination, entry)
+
+
+async def _put(destination: Storage, entry: Entry, data: bytes) -> str:
+    """Write a small object, read back where that is wanted."""
+    if not destination.running.check_new:
+        return await destination.put(entry, data)
+    passed = Passed(SMALL)
+    if destination.traits.rename is not Rename.ATOMIC:
+        passed.note(0, data)
+        await destination.put(entry, data)
+        await read_back(destination, entry, passed)
+        return "read"
+    upload = await destination.begin(entry)
+    passed.part_size = upload.part_size
+    try:
+        for number, offset, length in parts_of(len(data), upload.part_size):
+            passed.note(number, data[offset : offset + length])
+            await upload.write(number, data[offset : offset + length])
+        proven = await upload.check(passed)
+        verified = await upload.commit()
+    except BaseException:
+        await asyncio.shield(give_up(upload, entry))
+        raise
+    return await _proven(destination, entry, passed, "read" if proven else verified)
 
 
 async def _move_parts(source: Storage, destination: Storage, entry: Entry) -> str:
@@ -45,19 +72,30 @@ async def _move_parts(source: Storage, destination: Storage, entry: Entry) -> st
         # every part must be of this one version
         entry.metadata, entry.identity = present.metadata, present.identity
     upload = await destination.begin(entry)
+    passed = Passed(upload.part_size) if destination.running.check_new else None
     large = destination.running.large
     large[entry.key] = Large(entry.size or 0)
     try:
         if upload.parallel and source.ranged:
-            await _parts_at_once(source, destination, entry, upload)
+            await _parts_at_once(source, destination, entry, upload, passed)
         else:
-            await _parts_in_order(source, destination, entry, upload)
-        return await upload.commit()
+            await _parts_in_order(source, destination, entry, upload, passed)
+        proven = passed is not None and await upload.check(passed)
+        verified = await upload.commit()
     except BaseException:
         await asyncio.shield(give_up(upload, entry))
         raise
     finally:
         large.pop(entry.key, None)
+    return await _proven(destination, entry, passed, "read" if proven else verified)
+
+
+async def _proven(destination: Storage, entry: Entry, passed: Passed | None, verified: str) -> str:
+    """Read a finished object back unless that has been done or is not wanted; return what verified it."""
+    if passed is None or verified == "read":
+        return verified
+    await read_back(destination, entry, passed)
+    return "read"
 
 
 async def give_up(upload: Upload, entry: Entry) -> None:
@@ -68,51 +106,43 @@ async def give_up(upload: Upload, entry: Entry) -> None:
         _log.warning("could not remove what was written of %s: %s", printable(entry.key), describe(error))
 
 
-async def _parts_at_once(source: Storage, destination: Storage, entry: Entry, upload: Upload) -> None:
+async def _parts_at_once(
+    source: Storage, destination: Storage, entry: Entry, upload: Upload, passed: Passed | None
+) -> None:
     """Fetch and write parts in any order, a few at a time; each is tried again on its own.
 
-    The object's own slot carries one part after the other; further parts run beside it while there are free slots.
+    Parts that an earlier run has written are read only where they are to be read back.
     """
-    ranges = enumerate(_ranges(entry, upload.part_size))
-    pending = ((number, span) for number, span in ranges if number not in upload.present)
+    assert entry.size is not None
     running = destination.running
-    busy: set[asyncio.Task[None] | None] = set()
 
-    async def carry(number: int, offset: int, length: int) -> None:
-        async with running.buffers.claim(length):
-            data = await running.retried(lambda: source.part(entry, offset, length))
-            await running.pass_on(length)
-            await running.retried(lambda: upload.write(number, data))
-            running.wrote(entry.key, length)
+    async def carry(part: Part) -> None:
+        async with running.buffers.claim(part.length):
+            data = await running.retried(lambda: source.part(entry, part.offset, part.length))
+            if passed is not None:
+                passed.note(part.number, data)
+            if part.number in upload.present:
+                return
+            await running.pass_on(part.length)
+            await running.retried(lambda: upload.write(part.number, data))
+            running.wrote(entry.key, part.length)
 
-    async def beside() -> None:
-        while True:
-            async with running.slots:
-                item = next(pending, None)
-                if item is None:
-                    return
-                busy.add(asyncio.current_task())
-                await carry(item[0], *item[1])
-                busy.discard(asyncio.current_task())
-
-    helpers = [asyncio.ensure_future(beside()) for _ in range(min(_PARTS, running.threads) - 1)]
-    try:
-        for number, (offset, length) in pending:
-            await carry(number, offset, length)
-        await asyncio.gather(*(helper for helper in helpers if helper in busy or helper.done()))
-    finally:
-        for helper in helpers:
-            helper.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+    parts = parts_of(entry.size, upload.part_size)
+    wanted = (part for part in parts if passed is not None or part.number not in upload.present)
+    await at_once(running, wanted, carry)
 
 
-async def _parts_in_order(source: Storage, destination: Storage, entry: Entry, upload: Upload) -> None:
+async def _parts_in_order(
+    source: Storage, destination: Storage, entry: Entry, upload: Upload, passed: Passed | None
+) -> None:
     """Stream an object part by part; its version is compared at the end, because nothing pins it meanwhile."""
     number = 0
     length = 0
     async with destination.running.buffers.claim(upload.part_size):
         async for data in source.parts(entry, upload.part_size):
             await destination.running.pass_on(len(data))
+            if passed is not None:
+                passed.note(number, data)
             await upload.write(number, data)
             destination.running.wrote(entry.key, len(data))
             number += 1
@@ -122,27 +152,3 @@ async def _parts_in_order(source: Storage, destination: Storage, entry: Entry, u
     now = await source.entry(entry.key)
     if now is None or (now.size, now.etag, now.mtime) != (entry.size, entry.etag, entry.mtime):
         raise SourceChanged("the source changed while it was being read")
-
-
-def _ranges(entry: Entry, part_size: int) -> Iterator[tuple[int, int]]:
-    assert entry.size is not None
-    for offset in range(0, entry.size, part_size):
-        yield offset, min(part_size, entry.size - offset)
-
-
-async def compare(source: Storage, destination: Storage, entry: Entry) -> str:
-    """Read a copied object back and compare it with its source; raises VerifyError where they differ."""
-    written = await destination.entry(entry.key)
-    if written is None or written.size != entry.size:
-        raise VerifyError("what was written has another length than its source")
-    digests = [await _digest(end, one) for end, one in ((source, entry), (destination, written))]
-    if digests[0] != digests[1]:
-        raise VerifyError("what was written is not what its source holds")
-    return "read"
-
-
-async def _digest(storage: Storage, entry: Entry) -> bytes:
-    digest = hashlib.blake2b()
-    async for data in storage.parts(entry, _CHUNK):
-        digest.update(data)
-    return digest.digest()

@@ -232,3 +232,14 @@ def test_a_report_is_a_table_of_what_was_done(run: Run, tree: Path, tmp_path: Pa
     assert [(row["key"], row["action"], row["status"]) for row in rows] == [
         ("d/two", "copy", "done"), ("one", "copy", "done"),
     ]  # fmt: skip
+
+
+def test_a_run_with_too_many_failures_says_why_it_stopped(run: Run, tmp_path: Path) -> None:
+    # with the longer prefix of the destination these names do not fit
+    (tmp_path / "source").mkdir()
+    for number in range(5):
+        (tmp_path / "source" / ("x" * 250 + str(number))).touch()
+    ended = run("sync", "--max-failure", "2", "source/x", "target/longer")
+    assert ended.code == 1
+    assert "Stopped before the end" in ended.err
+    assert "fsync: ERROR: stopped: 2 entries failed, and --max-failure is 2; 3 further ones" in ended.err

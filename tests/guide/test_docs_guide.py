@@ -31,7 +31,7 @@ def filled(world: World) -> World:
 
 def test_every_block_is_commands() -> None:
     assert {language for language, _ in BLOCKS} == {"bash"}
-    assert all(re.match(r"fsync (sync|ls) ", line) for line in COMMANDS)
+    assert all(re.match(r"fsync (sync|check|ls) ", line) for line in COMMANDS)
     assert len(COMMANDS) > 20
 
 
@@ -65,6 +65,11 @@ def test_commands(filled: World, command: str) -> None:
     if command.startswith("fsync ls"):
         ended = filled.bash(command).well()
         assert [line.split()[-1] for line in ended.out.splitlines() if line.endswith("csv")] == ["report.csv"]
+        return
+    if command.startswith("fsync check"):
+        assert filled.bash(command).code == 5
+        filled.bash(COMMANDS[0]).well()
+        filled.bash(command).well()
         return
     before = {name: grown(filled.work / name) for name in ("data", "test", "text")}
     if "--max-delete" in command:

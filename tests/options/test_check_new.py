@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,12 +40,15 @@ class Corrupting(MemoryFileSystem):
     pseudo_dirs: ClassVar[list[str]] = [""]
     #: names that arrive as they are
     spared: ClassVar[tuple[str, ...]] = ()
+    #: called after each small object
+    afterwards: ClassVar[Callable[[], object]] = lambda: None
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
         """Store a small object, one bit of it turned over."""
         if value and not path.endswith(self.spared or ("\0",)):
             value = bytes([value[0] ^ 1]) + value[1:]
         super().pipe_file(path, value, mode=mode, **kwargs)
+        type(self).afterwards()
 
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
         if mode != "wb" or kwargs.get("data") is not None:
@@ -79,7 +83,8 @@ def test_what_arrives_otherwise_is_a_failure(corrupting: Corrupting, tmp_path: P
     assert ended.code == 1, ended
     assert ended.result is not None
     assert (ended.result.failed, ended.result.copied) == (1, 1)
-    assert "f: what was written is not what its source holds" in ended.text
+    assert "f: what was written is not what its source holds; it was removed" in ended.text
+    assert not corrupting.exists("/target/f")
     assert ended.result.verified_by == {"read": 1}
 
 
@@ -132,3 +137,133 @@ def test_many_local_files(tmp_path: Path) -> None:
     ended = run(f"{source}/", f"{tmp_path}/target/", check_new=True)
     assert ended.result is not None
     assert (ended.code, ended.result.verified_by) == (0, {"read": 1500})
+
+
+# where renames exist, the last good version stays -------------------------------------------------------------------
+
+
+class Bits:
+    """The system's writing calls, of which the first ``times`` turn over one bit of what they write."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.left = times
+        write, pwrite, copy = os.write, os.pwrite, os.copy_file_range
+
+        def flipped(data: Any) -> bytes:
+            held = bytes(data)
+            if self.left and held:
+                self.left -= 1
+                held = bytes([held[0] ^ 1]) + held[1:]
+            return held
+
+        def copied(source: int, target: int, count: int, offset: int, there: int) -> int:
+            number = copy(source, target, count, offset, there)
+            if self.left:
+                pwrite(target, flipped(os.pread(source, 1, offset)), there)
+            return number
+
+        monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, flipped(data)))
+        monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: pwrite(descriptor, flipped(data), offset))
+        monkeypatch.setattr(os, "copy_file_range", copied)
+
+
+_BEFORE = {"f": b"the last good version", "other": b"o"}
+
+
+@pytest.mark.parametrize("size", [1000, 9 * _MIB], ids=["small", "large"])
+@pytest.mark.parametrize("kind", ["local", "memory", "moto"])
+def test_a_wrong_file_never_takes_the_place_of_a_good_one(
+    place: Maker, monkeypatch: pytest.MonkeyPatch, kind: str, size: int
+) -> None:
+    source, target = place(kind, "source"), place("local", "target")
+    source.fill({"f": os.urandom(size)})
+    target.fill(_BEFORE)
+    before = target.state()
+    with monkeypatch.context() as patched:
+        Bits(patched, -1)
+        ended = run(source, target, check_new=True, retries=1, delete_dst=True)
+    assert ended.code == 1, ended
+    assert "f: what was written is not what its source holds" in ended.text
+    # nothing was replaced, deleted or left behind
+    assert target.state() == before
+
+
+@pytest.mark.parametrize("size", [1000, 9 * _MIB], ids=["small", "large"])
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_the_next_attempt_is_taken_if_it_is_right(
+    place: Maker, monkeypatch: pytest.MonkeyPatch, kind: str, size: int
+) -> None:
+    source, target = place(kind, "source"), place("local", "target")
+    source.fill({"f": os.urandom(size)})
+    with monkeypatch.context() as patched:
+        bits = Bits(patched, 1)
+        ended = run(source, target, check_new=True)
+        assert bits.left == 0
+    assert ended.code == 0, ended
+    assert ended.result is not None
+    assert ended.result.verified_by == {"read": 1}
+    assert target.data() == source.data()
+
+
+def test_holes_stay_holes(tmp_path: Path) -> None:
+    source = fill(tmp_path / "source", {})
+    with (source / "f").open("wb") as file:
+        file.write(b"begin")
+        file.seek(64 * _MIB)
+        file.write(b"end")
+    ended = run(f"{source}/", f"{tmp_path}/target/", check_new=True)
+    assert ended.result is not None
+    assert (ended.code, ended.result.verified_by) == (0, {"read": 1})
+    assert (tmp_path / "target/f").stat().st_blocks * 512 < _MIB
+
+
+# elsewhere a wrong object is removed, if the source still has the right one -----------------------------------------
+
+
+def test_a_wrong_copy_stays_if_the_source_is_gone(
+    corrupting: Corrupting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = fill(tmp_path / "source", {"f": b"\0precious"})
+    monkeypatch.setattr(Corrupting, "afterwards", lambda: (source / "f").unlink(missing_ok=True))
+    ended = run(f"{source}/", (corrupting, "/target/"), check_new=True, retries=1)
+    assert ended.code == 1
+    assert "it was left there, because the source is gone" in ended.text
+    assert corrupting.cat_file("/target/f") == b"\1precious"
+
+
+def test_what_somebody_else_wrote_meanwhile_stays(
+    corrupting: Corrupting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = fill(tmp_path / "source", {"f": b"1"})
+
+    def another(self: Corrupting, path: str, **kwargs: Any) -> Any:
+        # the last question before the removal
+        asked.append(path)
+        if len(asked) == 4:
+            MemoryFileSystem.pipe_file(self, "/target/f", b"another's")
+        return MemoryFileSystem.info(self, path, **kwargs)
+
+    asked: list[str] = []
+    run(f"{source}/", (corrupting, "/target/"))
+    monkeypatch.setattr(Corrupting, "info", another)
+    ended = run(f"{source}/", (corrupting, "/target/"), check_new=True, force_update=True, retries=0)
+    assert ended.code == 1
+    assert "it was left there, because it was written anew since" in ended.text
+    assert corrupting.cat_file("/target/f") == b"another's"
+
+
+def test_one_wrong_look_is_no_wrong_copy(place: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = place("local", "source"), place("memory", "target")
+    source.fill({"f": b"1" * 100})
+    looks: list[str] = []
+    getvalue = MemoryFile.getvalue
+
+    def seen(self: MemoryFile) -> bytes:
+        looks.append("look")
+        return b"?" * 100 if len(looks) == 1 else getvalue(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryFile, "getvalue", seen)
+        ended = run(source, target, check_new=True, retries=0)
+    assert ended.code == 0, ended
+    assert len(looks) == 2

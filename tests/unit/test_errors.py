@@ -35,6 +35,8 @@ EXIT_CODES = {
     "ShortRead": 1,
     "FatalError": 1,
     "VerifyError": 1,
+    "WrongCopy": 1,
+    "TooManyFailures": 1,
 }
 
 
@@ -71,7 +73,7 @@ def test_errors_have_no_result_until_a_run_gives_one() -> None:
 
 def test_only_passing_faults_of_objects_are_tried_again() -> None:
     assert {cls.__name__ for cls in classes(ObjectError) if cls.retryable} == {
-        "SourceChanged", "ShortRead", "VerifyError",
+        "SourceChanged", "ShortRead", "VerifyError", "WrongCopy",
     }  # fmt: skip
 
 

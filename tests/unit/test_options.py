@@ -47,6 +47,8 @@ BAD: dict[str, list[Any]] = {
     "links": _NO_FLAG,
     "check_all": _NO_FLAG,
     "check_new": _NO_FLAG,
+    "check_change": _NO_FLAG,
+    "max_failure": [*_NO_COUNT, -2, "-2"],
     "bwlimit": ["", "x", "5X", -1, "-1", "nan", "inf", "1e3", True, "10 M b"],
     "size_only": _NO_FLAG,
     "checksum": _NO_FLAG,
