@@ -26,7 +26,7 @@ from fsync.pairing import check_pair, reconcile
 from fsync.report import Listener, Report
 from fsync.schema import PLAN, RESULT_WORDS, Kind, having
 from fsync.spool import Spool
-from fsync.storage import open_storage
+from fsync.storage import check_engine, open_storage
 from fsync.storage.base import Presence, Storage
 from fsync.storage.running import Failures, Running
 from fsync.tables import TableFile
@@ -129,6 +129,7 @@ def parse_pair(
     destination = parse(dst, options={**dst_options, **options.dst_option})
     if destination.family == "http":
         raise AddressError(f"{destination.given}: a web server can be a source only")
+    check_engine(options.engine, source, destination)
     if options.exact and source.is_directory:
         raise AddressError(f"--exact names one object, and {source.given} ends in / like a directory")
     if source.is_directory == destination.is_directory:
@@ -300,6 +301,7 @@ def _running(options: Options) -> Running:
         check_new=options.check_new or options.check_all,
         check_change=options.check_change,
         failures=Failures(options.max_failure),
+        engine=options.engine,
     )
 
 

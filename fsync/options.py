@@ -24,6 +24,7 @@ from fsync.values import (
     megabits,
     memory_size,
     moment,
+    one_of,
     rules,
     seconds,
     size,
@@ -236,6 +237,11 @@ class Options:
     processes: int = _row(
         1, whole(0), "--processes", "further processes that help to copy many local files (0: none)",
         group="running", metavar="N",
+    )  # fmt: skip
+    engine: str = _row(
+        "auto", one_of("auto", "obstore", "fsspec"), "--engine",
+        "who carries the bytes of S3 objects: auto (obstore where it can), obstore or fsspec",
+        group="running", verbs="sync check", metavar="ENGINE",
     )  # fmt: skip
     memory: int = _row(
         256 << 20, memory_size, "--memory", "bytes that buffers may take together",

@@ -29,6 +29,17 @@ def flag(value: Any) -> bool:
     raise ValueError("is True or False")
 
 
+def one_of(*words: str) -> Parse:
+    """Return a parser of a closed set of words."""
+
+    def parse(value: Any) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        raise ValueError(f"is {', '.join(words[:-1])} or {words[-1]}")
+
+    return parse
+
+
 def size(value: Any) -> int:
     """Accept bytes as a number, or text with a 1024-based suffix ``B K M G T P E`` (``256M``, ``1.5g``)."""
     if isinstance(value, bool):

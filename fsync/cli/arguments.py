@@ -304,7 +304,7 @@ def _default(row: Option) -> str:
         return ""
     if row.metavar == "SIZE":
         return f" (default: {row.default >> 20}M)"
-    return f" (default: {row.default:g})"
+    return f" (default: {row.default if isinstance(row.default, str) else format(row.default, 'g')})"
 
 
 def _formatter() -> type[argparse.HelpFormatter]:

@@ -29,6 +29,15 @@ async def open_storage(address: Address, running: Running) -> Storage:
     return storage
 
 
+def check_engine(engine: str, *ends: Address) -> None:
+    """Refuse an engine that none of the ends has; what an end's options mean to it is looked at when it is opened."""
+    if engine == "obstore" and not any(end.family == "s3" for end in ends):
+        from fsync.errors import OptionError
+
+        names = " nor ".join(end.given for end in ends)
+        raise OptionError(f"--engine obstore: it carries the bytes of S3 objects, and neither {names} is on S3")
+
+
 def traits_of(family: str) -> Traits:
     """Return what a family promises, without loading it or its package."""
     from fsync.storage.promises import PROMISES, generic_traits

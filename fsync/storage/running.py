@@ -86,6 +86,8 @@ class Running:
     #: after a copy the source must still have the listed facts, and the copy its size
     check_change: bool = False
     failures: Failures = field(default_factory=Failures)
+    #: who carries the bytes of objects: ``auto``, ``obstore`` or ``fsspec``
+    engine: str = "auto"
     #: bytes written so far
     moved: int = 0
     #: large objects under way by key; the local disk's thread writes it too

@@ -23,6 +23,7 @@ class Subject(ABC):
 
     storage: ClassVar[type[Storage]]
     directories: ClassVar[bool] = True
+    engine: ClassVar[str] = "auto"
 
     @abstractmethod
     def address(self, below: str = "") -> Address:
@@ -106,6 +107,7 @@ class S3(Subject):
 
     storage = S3Storage
     directories = False
+    engine = "obstore"
 
     def __init__(self, server: S3Server, bucket: str) -> None:
         self.server, self.bucket = server, bucket
@@ -128,10 +130,17 @@ class S3(Subject):
         return found
 
 
+class S3ByS3fs(S3):
+    """The same with all bytes carried by s3fs."""
+
+    engine = "fsspec"
+
+
 class GenericS3(S3):
     """The same through s3fs's own calls alone."""
 
     storage = GenericStorage
+    engine = "auto"
     directories = True
 
     def address(self, below: str = "") -> Address:

@@ -39,7 +39,7 @@ from fsync.storage.running import Running
 from fsync.storage.s3 import S3Storage
 from fsync.storage.walk import PAGE_ROWS
 from fsync.traits import KeyOrder, MtimeKind, Traits
-from tests.contract.subjects import S3, GenericLocal, GenericMemory, GenericS3, Local, Memory, Subject
+from tests.contract.subjects import S3, GenericLocal, GenericMemory, GenericS3, Local, Memory, S3ByS3fs, Subject
 from tests.servers.s3 import S3Server
 from tests.unit.pages import keys_of, rows_of
 
@@ -56,7 +56,9 @@ TREE = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=["local", "memory", "moto", "seaweed", "generic local", "generic memory", "generic s3fs"])
+@pytest.fixture(
+    params=["local", "memory", "moto", "seaweed", "moto s3fs", "generic local", "generic memory", "generic s3fs"]
+)
 def subject(request: pytest.FixtureRequest, tmp_path: Path, bucket: Callable[[S3Server], str]) -> Subject:
     """Each storage in turn, with an empty place."""
     match request.param:
@@ -66,26 +68,27 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path, bucket: Callable[[S3
             return (Memory if request.param == "memory" else GenericMemory)()
         case _:
             server: S3Server = request.getfixturevalue("seaweed" if request.param == "seaweed" else "moto_s3")
-            return (GenericS3 if request.param == "generic s3fs" else S3)(server, bucket(server))
+            kind = {"moto s3fs": S3ByS3fs, "generic s3fs": GenericS3}.get(request.param, S3)
+            return kind(server, bucket(server))
 
 
-@pytest.fixture(params=["local", "memory", "moto", "seaweed"])
+@pytest.fixture(params=["local", "memory", "moto", "seaweed", "moto s3fs"])
 def with_pager(request: pytest.FixtureRequest, tmp_path: Path, bucket: Callable[[S3Server], str]) -> Subject:
     """Each storage that lists in a way of its own."""
     if request.param in ("local", "memory"):
         return Local(tmp_path / "place") if request.param == "local" else Memory()
     server: S3Server = request.getfixturevalue("seaweed" if request.param == "seaweed" else "moto_s3")
-    return S3(server, bucket(server))
+    return (S3ByS3fs if request.param == "moto s3fs" else S3)(server, bucket(server))
 
 
 def using(subject: Subject, work: Callable[[Storage], Awaitable[T]], below: str = "") -> T:
     """Open the storage on fsspec's loop, let something be done with it, and close it."""
-    return used(subject.storage, subject.address(below), work)
+    return used(subject.storage, subject.address(below), work, subject.engine)
 
 
-def used(cls: type[Storage], address: Address, work: Callable[[Storage], Awaitable[T]]) -> T:
+def used(cls: type[Storage], address: Address, work: Callable[[Storage], Awaitable[T]], engine: str = "auto") -> T:
     async def whole() -> T:
-        running = Running(threads=8, timeout=30)
+        running = Running(threads=8, timeout=30, engine=engine)
         storage = cls(address, running)
         try:
             await storage.open()

@@ -58,7 +58,8 @@ def test_spellings_of_one_line(words: tuple[str, ...]) -> None:
 
 def test_every_spelling_in_the_table_is_read_and_checked() -> None:
     values = {"N": "7", "SIZE": "64M", "SECONDS": "7", "N|N%": "7%", "K=V": "a=b", "ADDRESS": "c/", "DIR": ".",
-              "MBPS": "7.5", "FILE": "r.csv", "KEY": "k", "BYTES": "7", "AGE": "7d", "TIME": "2026-01-01"}  # fmt: skip
+              "MBPS": "7.5", "FILE": "r.csv", "KEY": "k", "BYTES": "7", "AGE": "7d", "TIME": "2026-01-01",
+              "ENGINE": "fsspec"}  # fmt: skip
     for verb, facts in VERBS.items():
         for flag, row in flags_of(verb).items():
             if row.name == "rules":

@@ -49,6 +49,7 @@ BAD: dict[str, list[Any]] = {
     "check_new": _NO_FLAG,
     "check_change": _NO_FLAG,
     "max_failure": [*_NO_COUNT, -2, "-2"],
+    "engine": ["", "s3fs", "AUTO", None.__class__, True, 1],
     "bwlimit": ["", "x", "5X", -1, "-1", "nan", "inf", "1e3", True, "10 M b"],
     "size_only": _NO_FLAG,
     "checksum": _NO_FLAG,

@@ -1,0 +1,297 @@
+"""Options of s3fs in obstore's words: what a bucket's own botocore client does, done again by the compiled one.
+
+Nothing is worked out twice. Options are read only to tell whether all of them are understood; where requests go, in
+which style and for which region is taken from the first request that botocore has sent, and keys come from the chain
+of credentials that it asks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from fsync.address import Address
+from fsync.errors import OptionError
+from fsync.pacing import describe
+from fsync.storage.object_engine import ObjectEngine, Target, is_clean
+from fsync.storage.running import Running
+
+_log = logging.getLogger("fsync")
+
+#: options of s3fs that mean nothing to a single GET or PUT, or are read from the client they have led to
+_FREE = frozenset(
+    {
+        *("anon", "endpoint_url", "key", "secret", "token", "username", "password", "profile", "use_ssl"),
+        *("client_kwargs", "config_kwargs", "s3_additional_kwargs", "requester_pays"),
+        *("default_block_size", "default_fill_cache", "default_cache_type", "max_concurrency", "fixed_upload_size"),
+        *("skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths", "asynchronous", "loop"),
+    }
+)
+_FREE_IN = {
+    "client_kwargs": frozenset(
+        {
+            *("endpoint_url", "region_name", "use_ssl", "verify"),
+            *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+        }
+    ),
+    # responses are not validated beyond their length, requests always carry the digest of their body
+    "config_kwargs": frozenset(
+        {
+            *("connect_timeout", "read_timeout", "retries", "max_pool_connections", "tcp_keepalive", "region_name"),
+            *("signature_version", "proxies", "s3", "request_checksum_calculation", "response_checksum_validation"),
+        }
+    ),
+    "config_kwargs.s3": frozenset(
+        {
+            *("addressing_style", "use_accelerate_endpoint", "use_dualstack_endpoint"),
+            *("us_east_1_regional_endpoint", "payload_signing_enabled"),
+        }
+    ),
+}
+#: settings that may also be off
+_FREE_IF_FALSE = frozenset({"cache_regions", "version_aware", "local_expiry_check"})
+
+#: what s3fs adds to every request that takes it -> obstore's word; StorageClass is said object by object
+_ADDED = {"ServerSideEncryption": "server_side_encryption", "SSEKMSKeyId": "sse_kms_key_id",
+          "BucketKeyEnabled": "sse_bucket_key_enabled"}  # fmt: skip
+_ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
+
+#: variables that obstore reads and botocore does not, and that no configuration of ours overrules
+_ONLY_OBSTORE = re.compile(
+    r"AWS_(?:SERVER_SIDE_ENCRYPTION|SSE_.*|CHECKSUM_ALGORITHM|CONDITIONAL_PUT|DEFAULT_CONTENT_TYPE|HTTP[12]_.*|PROXY_.*)",
+    re.IGNORECASE,
+)
+
+#: ``Credential=KEY/DATE/REGION/s3/aws4_request`` of a signed request
+_SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/,]+)/s3/aws4_request,")
+
+#: what botocore announces before it sends a listing request
+_LISTINGS = "before-send.s3.ListObjectsV2"
+
+#: obstore asks for keys again when they have less than five minutes left, so this asks botocore once a minute
+_ASKED_AGAIN = timedelta(minutes=6)
+
+
+def not_understood(fs: Any, bucket: str, options: Mapping[str, Any]) -> str | None:
+    """Return which option of s3fs keeps obstore from serving a bucket, None if all of them are understood."""
+    import s3fs
+
+    if type(fs) is not s3fs.S3FileSystem:
+        return f"the filesystem is a {type(fs).__name__}, which may do more than S3FileSystem"
+    if bucket.startswith("arn:") or bucket.endswith("--x-s3"):
+        return "access points and directory buckets sign their requests in ways of their own"
+    for name, value in options.items():
+        if name not in _FREE and not (name in _FREE_IF_FALSE and not value):
+            return f"the storage option {name} has no translation"
+    for group, free in _FREE_IN.items():
+        settings = options.get(group.partition(".")[0]) or {}
+        if "." in group:
+            settings = settings.get(group.partition(".")[2]) or {}
+        for name in settings:
+            if name not in free:
+                return f"the storage option {group}.{name} has no translation"
+    for name, value in (options.get("s3_additional_kwargs") or {}).items():
+        known = name in _ADDED or name == "StorageClass"
+        if not known or (name == "ServerSideEncryption" and value not in _ENCRYPTIONS):
+            return f"the storage option s3_additional_kwargs.{name} has no translation"
+    variable = next((name for name in os.environ if _ONLY_OBSTORE.fullmatch(name)), None)
+    return variable and f"the environment variable {variable} would change what obstore sends"
+
+
+def not_spoken(client: Any) -> str | None:
+    """Return what a botocore client does that obstore does not, None if there is nothing."""
+    config = client.meta.config
+    if config.signature_version not in ("s3v4", "v4") and not _unsigned(client):
+        return f"requests are signed by {config.signature_version}"
+    if getattr(config, "client_cert", None) or getattr(config, "proxies_config", None):
+        return "connections are opened with a certificate of the client or settings for a proxy"
+    return None
+
+
+def _unsigned(client: Any) -> bool:
+    from botocore import UNSIGNED
+
+    return client.meta.config.signature_version is UNSIGNED
+
+
+class Observer:
+    """Looks at the requests of a bucket's botocore client until one shows how the bucket is reached.
+
+    ``endpoint`` is the URL of the bucket itself, ``region`` the one that requests are signed for; both follow where
+    botocore is sent to by the storage.
+    """
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+        self.endpoint = ""
+        self.region = ""
+        client.meta.events.register_last(_LISTINGS, self._look)
+
+    def close(self) -> None:
+        """Look at no more requests."""
+        self._client.meta.events.unregister(_LISTINGS, self._look)
+
+    def _look(self, request: Any, **_: Any) -> None:
+        parts = urlsplit(request.url)
+        path = unquote(parts.path).strip("/")
+        # the bucket is the path or begins the host; a client that a user has handed in may ask for other buckets too
+        if path != self._bucket and (path or not parts.netloc.startswith(self._bucket + ".")):
+            return
+        signed = request.headers.get("Authorization", b"")
+        scope = _SCOPE.match(signed.decode() if isinstance(signed, bytes) else signed)
+        self.endpoint = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        self.region = scope[1] if scope else ""
+
+
+class CredentialsOf:
+    """The keys that a filesystem signs with: given ones, else what botocore's chain says at the time."""
+
+    def __init__(self, fs: Any) -> None:
+        given = fs.client_kwargs
+        self._given = (
+            fs.key or given.get("aws_access_key_id"),
+            fs.secret or given.get("aws_secret_access_key"),
+            fs.token or given.get("aws_session_token"),
+        )
+        self._session = fs.session
+
+    async def __call__(self) -> dict[str, Any]:
+        """Return keys as obstore wants them."""
+        key, secret, token = self._given
+        if not key:
+            found = await self._session.get_credentials()
+            if found is None:
+                raise PermissionError("no credentials found")
+            frozen = await found.get_frozen_credentials()
+            key, secret, token = frozen.access_key, frozen.secret_key, frozen.token
+        return {
+            "access_key_id": key,
+            "secret_access_key": secret,
+            "token": token,
+            "expires_at": datetime.now(UTC) + _ASKED_AGAIN,
+        }
+
+
+class S3Bodies:
+    """Who carries the bodies of a bucket's objects; decided when the bucket is opened.
+
+    The engine is there once the first listing request has shown the way, and never where an option or the client does
+    something that obstore does not.
+    """
+
+    def __init__(self, fs: Any, client: Any, bucket: str, timeout: float) -> None:
+        self._fs, self._client, self._bucket, self._timeout = fs, client, bucket, timeout
+        self._seen = Observer(client, bucket)
+        self._engine: ObjectEngine | None = None
+        self._opened_for: tuple[str, str] | None = None
+
+    @classmethod
+    async def open(cls, fs: Any, address: Address, running: Running) -> S3Bodies | None:
+        """Return the carrier of an address's bodies, None if it is s3fs; OptionError if obstore was asked for."""
+        if running.engine == "fsspec":
+            return None
+        why = not_understood(fs, address.bucket, address.storage_options)
+        client = None
+        if why is None:
+            try:
+                client = await fs.set_session()
+            except Exception as error:
+                # the first request meets it again, and tells it as what it is
+                _log.debug("%s: no client could be made: %s", address.given, describe(error))
+                return None
+            why = not_spoken(client)
+        if why is None:
+            return cls(fs, client, address.bucket, running.timeout)
+        if running.engine == "obstore":
+            raise OptionError(f"--engine obstore cannot serve {address.given}: {why}")
+        _log.debug("%s: s3fs carries all bytes, because %s", address.given, why)
+        return None
+
+    def close(self) -> None:
+        """Look at the client no more."""
+        self._seen.close()
+
+    def engine(self, key: str) -> ObjectEngine | None:
+        """Return the engine for a key, None where s3fs must carry it."""
+        seen = (self._seen.endpoint, self._seen.region)
+        if not seen[0] or not is_clean(key):
+            return None
+        if seen != self._opened_for:
+            # also when the storage has sent botocore to another region since
+            self._engine = open_engine(self._fs, self._client, self._bucket, self._seen, self._timeout)
+            self._opened_for = seen
+        return self._engine
+
+
+def open_engine(fs: Any, client: Any, bucket: str, seen: Observer, timeout: float) -> ObjectEngine:
+    """Open a bucket through obstore the way that an observed request was sent."""
+    config = client.meta.config
+    unsigned = _unsigned(client)
+    signs_payload = (config.s3 or {}).get("payload_signing_enabled") is not False
+    added = {_ADDED[name]: value for name, value in fs.s3_additional_kwargs.items() if name in _ADDED}
+    client_options: dict[str, Any] = {
+        "connect_timeout": timedelta(seconds=config.connect_timeout),
+        "pool_max_idle_per_host": str(config.max_pool_connections),
+        "allow_http": seen.endpoint.startswith("http://"),
+        "allow_invalid_certificates": False,
+        **_proxy(seen.endpoint, config.proxies),
+        **({} if seen.endpoint.startswith("http://") else _trust(fs)),
+    }
+    return ObjectEngine(
+        Target(
+            family="s3",
+            bucket=bucket,
+            timeout=min(config.read_timeout, timeout) if config.read_timeout else timeout,
+            config={
+                # the observed URL holds the bucket whatever the style, and obstore adds nothing to it in this one
+                "virtual_hosted_style_request": True,
+                "endpoint": seen.endpoint,
+                "aws_endpoint_url_s3": seen.endpoint,
+                "region": seen.region or "us-east-1",
+                "skip_signature": unsigned,
+                "unsigned_payload": not signs_payload,
+                "request_payer": bool(fs.requester_pays),
+                "s3_express": False,
+                **added,
+            },
+            client=client_options,
+            credentials=None if unsigned else CredentialsOf(fs),
+        )
+    )
+
+
+def _trust(fs: Any) -> dict[str, Any]:
+    """Return whose certificates are trusted: the bundle that botocore takes; the system's are trusted beside it."""
+    from botocore.httpsession import get_cert_path
+
+    verify = fs.client_kwargs.get("verify")
+    if verify is None:
+        verify = fs.session.get_config_variable("ca_bundle")
+    if verify is False:
+        return {"allow_invalid_certificates": True}
+    with open(get_cert_path(True) if verify in (None, True) else verify, "rb") as file:
+        return {"root_certificate": file.read()}
+
+
+def _proxy(endpoint: str, configured: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the proxy that botocore takes for an endpoint, or that no proxy of the environment is to be taken."""
+    from botocore.utils import get_environ_proxies
+
+    parts = urlsplit(endpoint)
+    chosen = get_environ_proxies(endpoint) if configured is None else configured
+    if parts.scheme in chosen:
+        return {"proxy_url": _as_url(chosen[parts.scheme])}
+    named = next((value for name, value in os.environ.items() if name.lower().endswith("_proxy") and value), None)
+    if named is None:
+        return {}
+    # obstore would look into the environment itself; a proxy that is named and never used keeps it from that
+    return {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": parts.hostname or ""}
+
+
+def _as_url(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"

@@ -1,0 +1,432 @@
+"""--engine: who carries the bytes of S3 objects, seen on the wire, and what obstore makes of each option of s3fs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import fsync
+from fsync.address import Address, parse
+from fsync.api import run
+from fsync.errors import ObjectError, OptionError
+from fsync.pacing import Verdict, classify, describe, http_status, service_code
+from fsync.storage.base import Entry
+from fsync.storage.running import Running
+from fsync.storage.s3 import S3Storage
+from tests.safety.places import fill
+from tests.servers.recorder import Asked, Recorder, record
+from tests.servers.s3 import REGION, S3Server
+
+FILES = {"a": b"1", "d/b c%41+é": b"22"}
+KEY, SECRET = "AKIDEXAMPLE", "secretexample"
+
+
+@pytest.fixture
+def door(moto_s3: S3Server) -> Iterator[Recorder]:
+    """A door in front of moto, which takes any key."""
+    with record(moto_s3.endpoint) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    """A local tree."""
+    return f"{fill(tmp_path / 'source', FILES)}/"
+
+
+def there(server: S3Server, bucket: str) -> dict[str, bytes]:
+    """Return what a bucket holds, read without fsync."""
+    client = server.client()
+    found = client.list_objects_v2(Bucket=bucket).get("Contents", ())
+    return {item["Key"]: client.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in found}
+
+
+def options_for(door: Recorder, **more: Any) -> dict[str, Any]:
+    client = {"endpoint_url": door.endpoint, "region_name": REGION, **more.pop("client_kwargs", {})}
+    return {"key": KEY, "secret": SECRET, "client_kwargs": client, **more}
+
+
+def put(source: str, bucket: str, door: Recorder, options: dict[str, Any], **more: Any) -> list[Asked]:
+    """Sync to a bucket and return the requests that wrote it."""
+    result = fsync.sync(source, f"s3://{bucket}/", dst_storage_options=options, **more)
+    assert (result.copied, result.exit_code) == (len(FILES), 0)
+    return [one for one in door.bodies() if one.method == "PUT"]
+
+
+@pytest.mark.parametrize(("engine", "by"), [("auto", "obstore"), ("obstore", "obstore"), ("fsspec", "botocore")])
+def test_who_carries_the_bytes(
+    engine: str, by: str, source: str, tmp_path: Path, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    name, options = bucket(moto_s3), options_for(door)
+    puts = put(source, name, door, options, engine=engine)
+    assert {one.by for one in puts} == {by}
+    assert there(moto_s3, name) == FILES
+    door.asked.clear()
+    result = fsync.sync(f"s3://{name}/", f"{tmp_path}/back/", src_storage_options=options, engine=engine)
+    assert (result.copied, result.exit_code) == (len(FILES), 0)
+    assert {one.by for one in door.bodies() if one.method == "GET"} == {by}
+    assert {key: (tmp_path / "back" / key).read_bytes() for key in FILES} == FILES
+
+
+@pytest.mark.parametrize("key", ["a//b", "/lead", "./z", "x/../y", "d/"])
+def test_keys_that_obstore_would_change_go_through_s3fs(
+    key: str, tmp_path: Path, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    first, second = bucket(moto_s3), bucket(moto_s3)
+    # beside each key the one that a path would make of it
+    beside = {"a/b": b"beside", "lead": b"beside", "z": b"beside", "y": b"beside", "d": b"beside"}
+    for name, data in {**beside, key: b"content"}.items():
+        moto_s3.client().put_object(Bucket=first, Key=name, Body=data)
+    other = moto_s3.options_for("another", "identity")
+    result = fsync.sync(
+        f"s3://{first}/", f"s3://{second}/", src_storage_options=options_for(door), dst_storage_options=other
+    )
+    assert (result.copied, result.failed) == (len(beside) + 1, 0)
+    assert there(moto_s3, second) == {**beside, key: b"content"}
+    gets = [one for one in door.bodies() if one.method == "GET"]
+    assert sorted(one.by for one in gets) == ["botocore"] + ["obstore"] * len(beside)
+
+
+# options, and what a request of obstore says then
+_TRANSLATED: dict[str, tuple[dict[str, Any], dict[str, str | None]]] = {
+    "token": ({"token": "session-token"}, {"x-amz-security-token": "session-token"}),
+    "user name": ({"key": None, "secret": None, "username": "NAMEEXAMPLE", "password": "pw"}, {"key": "NAMEEXAMPLE"}),
+    "keys of the client": (
+        {"key": None, "secret": None, "client_kwargs": {
+            "aws_access_key_id": "CLIENTKEY", "aws_secret_access_key": "cs", "aws_session_token": "ct"}},
+        {"key": "CLIENTKEY", "x-amz-security-token": "ct"},
+    ),
+    "region": ({"client_kwargs": {"region_name": "eu-west-3"}}, {"region": "eu-west-3"}),
+    "encryption": (
+        {"s3_additional_kwargs": {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key-id",
+                                  "BucketKeyEnabled": True}},
+        {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": "key-id",
+         "x-amz-server-side-encryption-bucket-key-enabled": "true"},
+    ),
+    "encryption by the store": (
+        {"s3_additional_kwargs": {"ServerSideEncryption": "AES256"}}, {"x-amz-server-side-encryption": "AES256"}
+    ),
+    "requester pays": ({"requester_pays": True}, {"x-amz-request-payer": "requester"}),
+    "storage class": (
+        {"s3_additional_kwargs": {"StorageClass": "STANDARD_IA"}}, {"x-amz-storage-class": "STANDARD_IA"}
+    ),
+    "nobody": ({"key": None, "secret": None, "anon": True}, {"authorization": None}),
+    "bodies not signed": (
+        {"config_kwargs": {"s3": {"payload_signing_enabled": False}}}, {"x-amz-content-sha256": "UNSIGNED-PAYLOAD"}
+    ),
+    "settings of the connection": (
+        {"config_kwargs": {"connect_timeout": 3, "read_timeout": 7, "max_pool_connections": 4,
+                           "request_checksum_calculation": "when_required"}},
+        {"key": KEY},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", _TRANSLATED)
+def test_an_option_says_the_same_to_obstore(
+    option: str, source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    given, expected = _TRANSLATED[option]
+    puts = put(source, bucket(moto_s3), door, options_for(door, **given), engine="obstore")
+    assert puts
+    for one in puts:
+        assert one.by == "obstore"
+        said = {**one.headers, "key": one.key.partition("/")[0], "region": one.key.split("/")[2] if one.key else ""}
+        assert {name: said.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_styles_and_proxies(
+    style: str, source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    name = bucket(moto_s3)
+    options = options_for(
+        door,
+        client_kwargs={"endpoint_url": "http://s3.amazonaws.com"},
+        config_kwargs={"proxies": {"http": door.endpoint}, "s3": {"addressing_style": style}},
+    )
+    puts = put(source, name, door, options, engine="obstore")
+    host = f"{name}.s3.amazonaws.com" if style == "virtual" else "s3.amazonaws.com"
+    assert {one.headers["host"] for one in puts} == {host}
+    assert all(one.target.startswith(f"http://{host}/") for one in puts)
+    assert there(moto_s3, name) == FILES
+
+
+@pytest.mark.parametrize("bypassed", [False, True])
+def test_proxies_of_the_environment(
+    bypassed: bool, source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    name = bucket(moto_s3)
+    with record(moto_s3.endpoint) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.endpoint)
+        monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+        monkeypatch.setenv("no_proxy", "127.0.0.1" if bypassed else "example.com")
+        through = door if bypassed else proxy
+        puts = put(source, name, through, options_for(door), engine="obstore")
+    assert {one.by for one in puts} == {"obstore"}
+    assert there(moto_s3, name) == FILES
+    assert not (proxy if bypassed else door).asked or not bypassed
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody else has signed, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fsync test")])
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    path.write_bytes(
+        signed.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
+
+
+@pytest.mark.parametrize("how", ["verify=False", "verify=FILE", "AWS_CA_BUNDLE"])
+def test_tls(
+    how: str, certificate: Path, source: str, moto_s3: S3Server, bucket: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    name = bucket(moto_s3)
+    with record(moto_s3.endpoint, certificate) as door:
+        verify: dict[str, Any] = {"verify=False": {"verify": False}, "verify=FILE": {"verify": str(certificate)}}.get(
+            how, {}
+        )
+        if how == "AWS_CA_BUNDLE":
+            monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+        puts = put(source, name, door, options_for(door, client_kwargs=verify), engine="obstore")
+    assert {one.by for one in puts} == {"obstore"}
+    assert there(moto_s3, name) == FILES
+
+
+def _environment(monkeypatch: pytest.MonkeyPatch, home: Path) -> str:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ENVKEYEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "envtoken")
+    return "ENVKEYEXAMPLE"
+
+
+def _file(monkeypatch: pytest.MonkeyPatch, home: Path) -> str:
+    (home / "credentials").write_text("[default]\naws_access_key_id = FILEKEYEXAMPLE\naws_secret_access_key = x\n")
+    return "FILEKEYEXAMPLE"
+
+
+def _profile(monkeypatch: pytest.MonkeyPatch, home: Path) -> str:
+    monkeypatch.setenv("AWS_PROFILE", "second")
+    (home / "config").write_text("[profile second]\naws_access_key_id = SECONDKEY\naws_secret_access_key = x\n")
+    return "SECONDKEY"
+
+
+@pytest.mark.parametrize("chain", [_environment, _file, _profile])
+def test_credentials_come_from_the_chain_of_botocore(
+    chain: Callable[[pytest.MonkeyPatch, Path], str], source: str, tmp_path: Path, door: Recorder, moto_s3: S3Server,
+    bucket: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    key = chain(monkeypatch, tmp_path)
+    puts = put(source, bucket(moto_s3), door, {"client_kwargs": {"endpoint_url": door.endpoint}}, engine="obstore")
+    assert {(one.by, one.key.partition("/")[0]) for one in puts} == {("obstore", key)}
+    token = "envtoken" if chain is _environment else None
+    assert {one.headers.get("x-amz-security-token") for one in puts} == {token}
+
+
+def test_given_keys_win_over_a_token_of_the_environment(
+    source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SESSION_TOKEN": "foreign", "ENDPOINT_URL_S3": "http://127.0.0.1:9", "REGION": "xx"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    puts = put(source, bucket(moto_s3), door, options_for(door), engine="obstore")
+    assert {(one.by, one.headers.get("x-amz-security-token")) for one in puts} == {("obstore", None)}
+
+
+def test_a_profile_option_and_keys_that_expire(
+    source: str, tmp_path: Path, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    # a program that gives other keys each time, good for five minutes: botocore asks it again at every use
+    program = tmp_path / "keys.py"
+    program.write_text(
+        "import json, pathlib, datetime\n"
+        "count = pathlib.Path(__file__).with_suffix('.count')\n"
+        "with count.open('a') as file: file.write('x')\n"
+        "soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=5)\n"
+        "print(json.dumps({'Version': 1, 'AccessKeyId': f'KEY{count.stat().st_size}', 'SecretAccessKey': 's',\n"
+        "                  'SessionToken': 't', 'Expiration': soon.isoformat()}))\n"
+    )
+    (tmp_path / "config").write_text(f"[profile own]\ncredential_process = {sys.executable} {program}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    # obstore asks for keys again once a minute: here at every use too
+    monkeypatch.setattr("fsync.storage.s3_engine._ASKED_AGAIN", dt.timedelta(0))
+    options = {"profile": "own", "client_kwargs": {"endpoint_url": door.endpoint}}
+    puts = put(source, bucket(moto_s3), door, options, engine="obstore", threads=1, bwlimit="0.00008")
+    keys = [one.key.partition("/")[0] for one in puts]
+    assert {one.by for one in puts} == {"obstore"}
+    assert len(set(keys)) == len(keys) == len(FILES)
+    assert all(key.startswith("KEY") for key in keys)
+
+
+_UNKNOWN: dict[str, dict[str, Any]] = {
+    "version_aware": {"version_aware": True},
+    "cache_regions": {"cache_regions": True},
+    "client_kwargs.api_version": {"client_kwargs": {"api_version": "2006-03-01"}},
+    "config_kwargs.user_agent_extra": {"config_kwargs": {"user_agent_extra": "x"}},
+    "config_kwargs.s3.use_arn_region": {"config_kwargs": {"s3": {"use_arn_region": True}}},
+    "s3_additional_kwargs.ACL": {"s3_additional_kwargs": {"ACL": "private"}},
+    "s3_additional_kwargs.ServerSideEncryption": {"s3_additional_kwargs": {"ServerSideEncryption": "other"}},
+    "signed by s3": {"config_kwargs": {"signature_version": "s3"}},
+}
+
+
+@pytest.mark.parametrize("option", _UNKNOWN)
+def test_an_option_without_translation_means_s3fs_or_exit_2(
+    option: str, source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    name, options = bucket(moto_s3), options_for(door, **_UNKNOWN[option])
+    with pytest.raises(OptionError, match=option.replace(".", r"\.")) as refused:
+        fsync.sync(source, f"s3://{name}/", dst_storage_options=options, engine="obstore")
+    assert refused.value.exit_code == 2
+    assert SECRET not in str(refused.value)
+    assert door.asked == []
+    if option.endswith("ServerSideEncryption"):
+        return
+    with caplog.at_level("DEBUG", "fsync"):
+        puts = put(source, name, door, options)
+    assert {one.by for one in puts} == {"botocore"}
+    assert [record.message for record in caplog.records if option in record.message]
+
+
+def test_a_variable_that_only_obstore_would_heed(
+    source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SERVER_SIDE_ENCRYPTION", "aws:kms")
+    puts = put(source, bucket(moto_s3), door, options_for(door))
+    assert {(one.by, one.headers.get("x-amz-server-side-encryption")) for one in puts} == {("botocore", None)}
+
+
+def test_obstore_without_a_storage_for_it_is_refused(source: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="--engine obstore"):
+        fsync.sync(source, f"{tmp_path}/target/", engine="obstore")
+    assert not (tmp_path / "target").exists()
+
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "all": {"ContentType": "text/x-own; a=b", "CacheControl": "max-age=3", "ContentEncoding": "gzip",
+            "ContentDisposition": 'attachment; filename="f"', "ContentLanguage": "de",
+            "Metadata": {"own-key": "own value", "x_y": "2"}},
+    "a name that is taken": {"ContentType": "text/plain", "Metadata": {"content-type": "other"}},
+    "empty": {"ContentType": "text/plain", "Metadata": {"e": ""}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["auto", "fsspec"])
+@pytest.mark.parametrize("case", _METADATA)
+def test_metadata_goes_along(case: str, engine: str, moto_s3: S3Server, bucket: Callable[..., str]) -> None:
+    first, second, client = bucket(moto_s3), bucket(moto_s3), moto_s3.client()
+    # no gzip at all: content is carried as it is, whatever it says of itself
+    client.put_object(Bucket=first, Key="k", Body=b"no gzip", **_METADATA[case])
+    result = fsync.sync(
+        f"s3://{first}/", f"s3://{second}/", src_storage_options=moto_s3.storage_options,
+        dst_storage_options=moto_s3.options_for("another", "identity"), engine=engine,
+    )  # fmt: skip
+    assert (result.copied, result.verified_by) == (1, {"md5": 1})
+    got = client.get_object(Bucket=second, Key="k")
+    assert got["Body"].read() == b"no gzip"
+    assert {name: got.get(name) for name in _METADATA[case]} == _METADATA[case]
+
+
+# HTTP status, code of the service
+_ANSWERS = [
+    (400, "ExpiredToken"), (400, "RequestTimeout"), (400, "InvalidArgument"), (401, "Unauthorized"),
+    (403, "AccessDenied"), (403, "InvalidObjectState"), (403, "RequestTimeTooSkewed"), (404, "NoSuchKey"),
+    (404, "NoSuchBucket"), (409, "OperationAborted"), (412, "PreconditionFailed"), (429, "TooManyRequests"),
+    (500, "InternalError"), (503, "SlowDown"), (503, "ServiceUnavailable"), (502, ""),
+]  # fmt: skip
+
+
+def outcomes(address: Address, engine: str, work: Callable[[S3Storage], Awaitable[Any]]) -> Any:
+    """Open a bucket, let something be done with it, and close it."""
+
+    async def whole() -> Any:
+        running = Running(threads=2, timeout=10, engine=engine)
+        storage = S3Storage(address, running)
+        try:
+            await storage.open()
+            await storage.probe()
+            return await work(storage)
+        finally:
+            await storage.close()
+            running.shutdown()
+
+    return run(whole())
+
+
+def test_an_error_means_the_same_by_both(door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]) -> None:
+    address = parse(f"s3://{bucket(moto_s3)}/", options=options_for(door))
+    given: list[tuple[int, bytes]] = []
+    door.answer = lambda asked: given[-1] if asked in door.bodies() else None
+
+    async def errors(storage: S3Storage) -> list[tuple[type[Exception], Verdict, int | None, str | None]]:
+        found = []
+        for status, code in _ANSWERS:
+            xml = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>why &amp;\n what</Message></Error>"
+            given.append((status, xml.encode() if code else b""))
+            # a key that looks like an answer
+            entry = Entry(b"<Code>SlowDown</Code> status: 200,", 1, etag="e")
+            for attempt in (storage.read(entry), storage.put(entry, b"1")):
+                with pytest.raises(Exception, match=r".") as raised:
+                    await attempt
+                error = raised.value
+                kind = type(error) if isinstance(error, ObjectError) else Exception
+                found.append((kind, classify(error), http_status(error), service_code(error)))
+                assert "Debug" not in describe(error)
+        return found
+
+    ours, theirs = (outcomes(address, engine, errors) for engine in ("obstore", "fsspec"))
+    assert {one.by for one in door.bodies()} == {"obstore", "botocore"}
+    named = [(status, code) for status, code in _ANSWERS for _ in range(2)]
+    assert dict(zip(named, ours, strict=True)) == dict(zip(named, theirs, strict=True))
+
+
+def test_a_server_that_does_not_answer_and_one_that_hangs_up(
+    tmp_path: Path, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    name = bucket(moto_s3)
+    fill(tmp_path / "source", {"a": b"1"})
+
+    def late(asked: Asked) -> Any:
+        if asked in door.bodies():
+            import time
+
+            time.sleep(3)
+
+    door.answer = late
+    result = fsync.sync(
+        f"{tmp_path}/source/", f"s3://{name}/", dst_storage_options=options_for(door), engine="obstore", retries=0,
+        timeout=1, raise_on_error=False,
+    )  # fmt: skip
+    assert [failure.error for failure in result.failures] == ["no answer in time"]
+    assert json.dumps(result.to_dict())
