@@ -93,14 +93,27 @@ class World:
         options += [f"--dst-option {shlex.quote(option)}" for option in self.endpoint_options(dst)]
         return " ".join([verb, *options, *(shlex.quote(word) for word in more)])
 
+    def line_of_one(self, command: str) -> str:
+        """Return a command of the guide that has one address, as it is run here."""
+        address = shlex.split(command)[-1]
+        options = [f"--src-option {shlex.quote(option)}" for option in self.endpoint_options(address)]
+        return " ".join([command, *options])
+
     def bash(self, line: str) -> Ended:
         """Run a line in bash, where ``fsync`` is this checkout's program; no output may show the guide's secret."""
         program = f'fsync() {{ {shlex.quote(sys.executable)} -m fsync "$@"; }}'
+        return self._ran(line, ["bash", "-c", f"{program}\n{line}"])
+
+    def python(self, program: str) -> Ended:
+        """Run a Python program whose only storage is A, which the SDK's own variable leads here."""
+        return self._ran(program, [sys.executable, "-c", program], AWS_ENDPOINT_URL=self.s3.endpoint)
+
+    def _ran(self, line: str, command: list[str], **more: str) -> Ended:
         proxies = {"http_proxy": self.cos.endpoint, "no_proxy": "127.0.0.1"}
         done = subprocess.run(
-            ["bash", "-c", f"{program}\n{line}"],
+            command,
             cwd=self.work,
-            env={**os.environ, "PYTHONPATH": str(TOP), "HOME": str(self.home), **proxies},
+            env={**os.environ, "PYTHONPATH": str(TOP), "HOME": str(self.home), **proxies, **more},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
