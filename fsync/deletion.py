@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 
 from fsync.errors import SafetyStop, printable
 from fsync.filters import Rules
+from fsync.folding import among, shared_names
 from fsync.options import Options
 from fsync.pacing import describe
-from fsync.schema import PAGE, PLAN, Action, Kind, Reason, having
+from fsync.schema import KEYS, PAGE, PLAN, Action, Kind, Reason, having
 from fsync.spool import Spool
 from fsync.storage.base import Entry, Storage
 from fsync.transfer.batch import copy_one, entries_of
@@ -86,13 +87,14 @@ class Extras:
         Names are compared as a file system might fold them (case, Unicode normal form), so that a destination which
         lists a name otherwise than it was written does not lose it.
         """
+        shared = shared_names(self._rows, planned, spill_dir=self._spill_dir)
         for batch in self._rows:
             for start in range(0, batch.num_rows, _CHUNK):
                 chunk = batch.slice(start, _CHUNK)
                 free = pa.array([not self._is_protected(key) for key in chunk.column("key").to_pylist()], pa.bool_())
                 self.withheld.protected += chunk.num_rows - (pc.sum(free).as_py() or 0)
                 chunk = chunk.filter(free)
-                written = _written(chunk, planned)
+                written = among(chunk.column("key"), shared)
                 self.withheld.planned += pc.sum(written).as_py() or 0
                 self._doomed.append(_deletions(chunk.filter(pc.invert(written))))
 
@@ -107,22 +109,6 @@ class Extras:
                 return True
             end = key.find(b"/", end + 1)
         return False
-
-
-def _written(chunk: pa.RecordBatch, planned: Spool) -> pa.BooleanArray:
-    mine = _folded(chunk.column("key"))
-    written = pa.repeat(pa.scalar(False), chunk.num_rows)
-    for batch in planned:
-        written = pc.or_(written, pc.is_in(mine, _folded(batch.column("key"))))
-    return written
-
-
-def _folded(keys: pa.BinaryArray) -> pa.Array:
-    try:
-        return pc.utf8_lower(pc.utf8_normalize(keys.cast(pa.string()), form="NFC"))
-    except pa.ArrowInvalid:
-        texts = (key.decode("utf-8", "backslashreplace") for key in keys.to_pylist())
-        return pc.utf8_lower(pc.utf8_normalize(pa.array(texts, pa.string()), form="NFC"))
 
 
 def _deletions(rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -163,13 +149,23 @@ def check_limits(
         )
 
 
-def strange_name(doomed: Spool, source_names: set[bytes]) -> bytes | None:
+def top_names(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the top-level names of a page's entries, each once, as KEYS."""
+    names = dict.fromkeys(top_name(key) for key in rows.column("key").to_pylist())
+    return pa.RecordBatch.from_arrays([pa.array(list(names), pa.binary())], schema=KEYS)
+
+
+def strange_name(doomed: Spool, source_names: Spool) -> bytes | None:
     """Return the first top-level name of the doomed entries that the source does not have, None if it has all."""
-    for batch in doomed:
-        for key in batch.column("key").to_pylist():
-            name = top_name(key)
-            if name not in source_names:
-                return name
+    for batch in doomed.grouped(_CHUNK):
+        names = top_names(batch).column("key")
+        unknown = pa.repeat(pa.scalar(True), len(names))
+        for known in source_names.grouped(_CHUNK):
+            unknown = pc.and_(unknown, pc.invert(pc.is_in(names, known.column("key"))))
+        first = pc.index(unknown, True).as_py()
+        if first >= 0:
+            strange: bytes = names[first].as_py()
+            return strange
     return None
 
 

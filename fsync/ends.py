@@ -24,7 +24,7 @@ from fsync.options import Options
 from fsync.pacing import Pacing, describe
 from fsync.pairing import check_pair, reconcile
 from fsync.report import Listener, Report
-from fsync.schema import PLAN, RESULT_WORDS, Kind, having
+from fsync.schema import KEYS, PLAN, RESULT_WORDS, Kind, having
 from fsync.spool import Spool
 from fsync.storage import check_engine, open_storage
 from fsync.storage.base import Presence, Storage
@@ -57,7 +57,7 @@ class Ends:
     planned: Planned = field(init=False)
     #: with ``--dirs``: the source's directories, whose times are set when everything in them is done
     directories: Spool = field(init=False)
-    source_names: set[bytes] = field(default_factory=set)
+    source_names: Spool = field(init=False)
     sorted_sides: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -66,6 +66,7 @@ class Ends:
         self.extras = Extras(spill_dir=self.options.spill_dir)
         self.planned = Planned(spill_dir=self.options.spill_dir)
         self.directories = self.spool_of_plans()
+        self.source_names = self._spool_of_keys()
         options = self.options
         if self.destination.traits.key_order is KeyOrder.CHECKED and (
             options.update or options.ignore_existing or options.existing or options.backup_dir is not None
@@ -99,6 +100,9 @@ class Ends:
         """Return an empty spool for PLAN batches."""
         return Spool(PLAN, directory=self.options.spill_dir)
 
+    def _spool_of_keys(self) -> Spool:
+        return Spool(KEYS, directory=self.options.spill_dir)
+
     async def prepare(self) -> None:
         """Make the destination's directory, and open the account of single results."""
         for storage in (self.destination, *([self.backup] if self.backup else [])):
@@ -118,7 +122,7 @@ class Ends:
         self.extras.clear()
         self.planned.restart()
         self.report.restart()
-        self.source_names.clear()
+        self.source_names = self._spool_of_keys()
 
 
 def parse_pair(

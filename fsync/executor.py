@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from fsync.errors import FatalError, TooManyFailures
 from fsync.pacing import describe
 from fsync.report import Report, key_fields
-from fsync.schema import PLAN, RESULT_WORDS, Action, Kind, concatenate, having, in_words
+from fsync.schema import KEYS, RESULT_WORDS, Action, Kind, concatenate, having, in_words
 from fsync.spool import Spool
 from fsync.storage.base import Entry, Storage
 from fsync.transfer import Outcome, Status, copy_batch
@@ -232,7 +232,7 @@ class Planned:
         self._earlier: list[_Cursor] = []
 
     def _new(self) -> Spool:
-        return Spool(pa.schema([PLAN.field("key")]), directory=self._spill_dir)
+        return Spool(KEYS, directory=self._spill_dir)
 
     def add(self, plan: pa.RecordBatch) -> None:
         """Note the keys of a plan batch."""

@@ -111,6 +111,9 @@ PLAN = pa.schema(
     ]
 )
 
+#: Keys, or names, alone.
+KEYS = pa.schema([PLAN.field("key")])
+
 #: A plan as people and tables see it: words for the codes, text keys (undecodable bytes as surrogate escapes are not
 #: valid UTF-8, so ``key`` stays binary).
 PLAN_WORDS = pa.schema(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.deletion import top_name
+from fsync.deletion import top_name, top_names
 from fsync.diff import Decisions
 from fsync.ends import Ends
 from fsync.errors import OrderError, SourceNotFound, printable
@@ -152,7 +152,7 @@ class Selection:
 
     def _note_names(self, rows: pa.RecordBatch) -> None:
         if self._ends.options.delete_dst and not self._ends.source.address.is_directory:
-            self._ends.source_names.update(top_name(key) for key in rows.column("key").to_pylist())
+            self._ends.source_names.append(top_names(rows))
 
     async def complete(self, window: Window) -> Window:
         """Return a window whose source rows have all that the size, age and time rules ask for, if it can be had."""

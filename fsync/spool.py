@@ -66,6 +66,19 @@ class Spool:
         self._file.flush()
         yield from pa.ipc.open_stream(io.BufferedReader(_View(self._file.fileno()), 1 << 20))
 
+    def grouped(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield the same rows in batches of at least so many rows, the last one less."""
+        held: list[pa.RecordBatch] = []
+        count = 0
+        for batch in self:
+            held.append(batch)
+            count += batch.num_rows
+            if count >= rows:
+                yield concatenate(held, self.schema)
+                held, count = [], 0
+        if held:
+            yield concatenate(held, self.schema)
+
     def close(self) -> None:
         """Let go of the file and the memory."""
         self._held = []

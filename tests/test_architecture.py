@@ -47,6 +47,7 @@ FLOORS = {
     "storage": 2,
     # 3: steps with I/O
     "deletion": 3,
+    "folding": 3,
     "listing": 3,
     "sorting": 3,
     "spool": 3,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsync.address import parse
-from fsync.deletion import Extras, check_limits, release, strange_name, top_name
+from fsync.deletion import Extras, check_limits, release, strange_name, top_name, top_names
 from fsync.errors import SafetyStop
 from fsync.filters import Rules
 from fsync.options import options_from
@@ -248,7 +248,11 @@ def test_the_first_strange_name(keys: list[bytes], names: set[bytes], strange: b
     extras = Extras(spill_dir=None)
     extras.add(page(*keys))
     extras.judge(planned())
-    assert strange_name(extras.doomed, names) == strange
+    assert strange_name(extras.doomed, planned(*sorted(names))) == strange
+
+
+def test_the_top_level_names_of_a_page_come_once_each() -> None:
+    assert top_names(page(b"a", b"a-b/c", b"a-b/d", b"a/x")).column("key").to_pylist() == [b"a", b"a-b"]
 
 
 def test_top_names() -> None:

@@ -80,6 +80,15 @@ def test_many_small_batches_are_joined() -> None:
         assert len(list(spool)) < 300
 
 
+@pytest.mark.parametrize("memory", [0, 1 << 20])
+def test_batches_are_handed_out_in_groups(memory: int) -> None:
+    with Spool(_SCHEMA, memory=memory) as spool:
+        assert list(spool.grouped(3)) == []
+        for start, count in ((0, 2), (2, 2), (4, 5), (9, 1)):
+            spool.append(batch(*range(start, start + count)))
+        assert [group.column("n").to_pylist() for group in spool.grouped(3)] == [[0, 1, 2, 3], [4, 5, 6, 7, 8], [9]]
+
+
 def test_batches_without_rows_are_dropped() -> None:
     with Spool(_SCHEMA, memory=0) as spool:
         spool.append(batch())
