@@ -12,13 +12,15 @@ import os
 import stat
 import time
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from fsync.errors import AccessDenied, ListingError, SourceNotFound, printable
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.storage.local_copy import clamped
+from fsync.storage.names import MANY, Name, PackedNames, merged
 from fsync.storage.partial import PARTIAL_END, is_partial
 
 #: the codes of fsync.schema.Kind, whose module needs pyarrow
@@ -37,9 +39,6 @@ _JUICEFS_INODES = 0x7FFFFFFF_00000000
 
 #: files in a row for which their directory is opened once, instead of walking its path for each
 _WORTH_OPENING = 4
-
-#: (name, with ``/`` behind a directory's; whether it is a link)
-Name = tuple[bytes, bool]
 
 
 class Rows:
@@ -71,7 +70,7 @@ class _Level:
 
     __slots__ = ("at", "directory", "moved", "names")
 
-    def __init__(self, directory: bytes, names: list[Name], moved: int) -> None:
+    def __init__(self, directory: bytes, names: Sequence[Name], moved: int) -> None:
         self.directory, self.names, self.moved = directory, names, moved
         self.at = 0
 
@@ -211,8 +210,9 @@ class Scan:
         shown = printable(base) if under else self._given
         try:
             place = self._place(base)
-            names = [self._own(base, name, prefix) for name in self._names(base) if name[0].startswith(prefix)]
-            names.sort()
+            names = self._names(base)
+            if prefix:
+                names = sorted(self._own(base, name, prefix) for name in names if name[0].startswith(prefix))
             if under:
                 facts = os.stat(base)
                 self._add(under, DIRECTORY, 0, clamped(facts.st_mtime_ns), UNKNOWN, facts)
@@ -231,27 +231,39 @@ class Scan:
             return prefix + b"/", True
         return name
 
-    def _names(self, directory: bytes) -> list[Name]:
+    def _names(self, directory: bytes) -> Sequence[Name]:
         """Return the names in a directory, sorted with ``/`` behind those of directories."""
-        names: list[Name] = []
+        runs: list[PackedNames] = []
         with os.scandir(directory) as entries:
-            for entry in entries:
-                name = entry.name
-                if name in _JUICEFS and entry.inode() >= _JUICEFS_INODES:
-                    continue
-                if name.endswith(PARTIAL_END) and is_partial(name):
-                    self.partials += 1
-                elif entry.is_symlink():
-                    names.append((name + b"/" if _leads_to_directory(entry, self._follow) else name, True))
+            while True:
+                some = list(islice(entries, MANY))
+                names = self._named(some)
+                if len(some) == MANY:
+                    runs.append(PackedNames(names))
+                elif not runs:
+                    return names
                 else:
-                    names.append((name + b"/" if entry.is_dir() else name, False))
+                    return merged([*runs, PackedNames(names)])
+
+    def _named(self, entries: Iterable[os.DirEntry[bytes]]) -> list[Name]:
+        names: list[Name] = []
+        for entry in entries:
+            name = entry.name
+            if name in _JUICEFS and entry.inode() >= _JUICEFS_INODES:
+                continue
+            if name.endswith(PARTIAL_END) and is_partial(name):
+                self.partials += 1
+            elif entry.is_symlink():
+                names.append((name + b"/" if _leads_to_directory(entry, self._follow) else name, True))
+            else:
+                names.append((name + b"/" if entry.is_dir() else name, False))
         names.sort()
         return names
 
     def _enter(self, path: bytes, is_link: bool, moved: int) -> None:
         """Add a directory's row, and go down into it unless there is a reason not to."""
         key = path[len(self._root) :]
-        names: list[Name] = []
+        names: Sequence[Name] = []
         try:
             facts = os.stat(path)
             if is_link:
@@ -299,7 +311,7 @@ class Scan:
                 os.close(above)
         level.at = end
 
-    def _run(self, names: list[Name], level: _Level, above: int | None) -> None:
+    def _run(self, names: Iterable[Name], level: _Level, above: int | None) -> None:
         directory, moved, now = level.directory, level.moved, self._now
         start = directory[len(self._root) :] if len(directory) >= len(self._root) else b""
         cut = max(0, len(self._root) - len(directory))
