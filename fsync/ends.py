@@ -197,7 +197,7 @@ async def opened(
         if keep_rows:
             report.rows = Spool(RESULT_WORDS, directory=options.spill_dir)
         if options.report is not None:
-            _check_report(options.report, source, destination)
+            check_outside("--report", options.report, source.address, destination.address)
             report.file = TableFile(options.report, RESULT_WORDS)
         report.emit(
             "start", source=source.address.given, destination=destination.address.given, rule=comparison.words(),
@@ -249,13 +249,16 @@ async def opened_one(address: Address, options: Options) -> AsyncIterator[Listin
         running.shutdown()
 
 
-def _check_report(path: str, *ends: Storage) -> None:
-    """Refuse a report inside one of the trees: it would be copied, or removed, while it is written."""
+def check_outside(option: str, path: str, *ends: Address) -> None:
+    """Refuse an output file inside one of the trees: it would be copied, or removed, while it is written."""
     place = os.path.join(os.path.realpath(os.path.dirname(path) or "."), os.path.basename(path))
     for end in ends:
-        root = _real(end.address)
-        if root is not None and place.startswith(root):
-            raise OptionError(f"--report {path} lies in {end.address.given}: give a place outside both trees")
+        root = _real(end)
+        if root is None:
+            continue
+        root = os.path.join(root, "") if os.path.isdir(root) else root
+        if place.startswith(root):
+            raise OptionError(f"{option} {path} lies in {end.given}: give a place outside both trees")
 
 
 def _backup_options(dst: Address, options: Options) -> dict[str, Any]:

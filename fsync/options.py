@@ -273,6 +273,10 @@ class Options:
         None, table_file, "--report", "write one row an action (ls: an entry) to FILE.jsonl, FILE.csv or FILE.parquet",
         group="output", verbs="sync check ls", metavar="FILE",
     )  # fmt: skip
+    log_file: str | None = _row(
+        None, text, "--log-file", "append all that --verbose tells to FILE, with times, whatever is shown here",
+        group="output", verbs="sync check", metavar="FILE", cli_only=True,
+    )  # fmt: skip
     json: bool = _row(
         False, flag, "--json", "one JSON object a line on stdout",
         group="output", verbs="sync check ls storages", cli_only=True,

@@ -27,10 +27,14 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def logging_to(write: Callable[[str], None], *, verbose: bool) -> Iterator[None]:
-    """Send warnings of every package, and with ``verbose`` all of fsync's own records, to ``write`` for a while."""
+    """Send warnings of every package, and with ``verbose`` all of fsync's own records, to ``write`` for a while.
+
+    May be entered again with another ``write``: each gets the records of its own level.
+    """
     handler = _Lines(write)
     root, ours = logging.getLogger(), logging.getLogger("fsync")
     level = ours.level
+    handler.setLevel(logging.DEBUG if verbose else logging.WARNING)
     root.addHandler(handler)
     logging.captureWarnings(True)
     handler.addFilter(lambda record: verbose or record.name != "py.warnings")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsync.cli import output
 from fsync.cli.arguments import Command
-from fsync.cli.faults import Hide
+from fsync.cli.faults import Hide, explain
+from fsync.cli.logfile import LogFile
 from fsync.cli.logs import logging_to
 from fsync.cli.output import complain
 from fsync.cli.text import difference_line, failed_line, one_line, plan_line, summary_lines, total_line
@@ -18,17 +19,20 @@ from fsync.errors import FsyncError
 
 if TYPE_CHECKING:
     from fsync.options import Options
+    from fsync.report import Listener
 
 
 def sync_command(command: Command, hide: Hide) -> int:
     """Run ``fsync sync`` or ``fsync check`` and return its exit code; raises FsyncError for what ended it early."""
     from fsync.api import Call
+    from fsync.ends import check_outside
     from fsync.loops import run
 
     src, dst = command.addresses
     call = Call(src, dst, None, None, None, command.options, verb=command.verb, from_cli=True)
     options = call.options
     told = Told(command.verb)
+    listener: Listener
     with contextlib.ExitStack() as stack:
         if options.json:
             listener = told.as_json
@@ -39,21 +43,48 @@ def sync_command(command: Command, hide: Hide) -> int:
             listener = told.as_text
             write = display.line
         stack.enter_context(logging_to(lambda text: write(hide(text)), verbose=options.verbose))
-        details = options.json or options.verbose
+        log = None
+        if options.log_file is not None:
+            check_outside("--log-file", options.log_file, call.src, call.dst)
+            log = stack.enter_context(LogFile(options.log_file, hide))
+            stack.enter_context(logging_to(log.display.line, verbose=True))
+            listener = _told_to(listener, log.display.listen)
+        details = options.json or options.verbose or log is not None
         try:
             if command.verb == "check":
                 work = call.check(listener, keep_rows=False)
             else:
                 work = call.sync(listener, keep_rows=False, details=details)
             result = run(work, alone=call.alone)
-        except FsyncError as error:
-            stack.close()
-            told.end(error, hide, json=options.json, quiet=options.quiet)
+        except Exception as error:
+            if log is not None:
+                log.lines([*_summary(told, command.verb), *explain(error, hide, verbose=True)[0]])
+            if isinstance(error, FsyncError):
+                stack.close()
+                told.end(error, hide, json=options.json, quiet=options.quiet)
             raise
+        if log is not None:
+            log.lines(_summary(told, command.verb))
+            log.lines([f"fsync: ERROR: {failed_line(result.failed)}"] if result.failed else [])
     told.end(None, hide, json=options.json, quiet=options.quiet)
     if result.failed:
         complain(f"fsync: ERROR: {failed_line(result.failed)}")
     return result.exit_code
+
+
+def _told_to(*listeners: Listener) -> Listener:
+    """Return a listener that passes every event on to several."""
+
+    def listen(event: dict[str, Any]) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return listen
+
+
+def _summary(told: Told, verb: str) -> list[str]:
+    """Return the lines that end a run, none if it had not begun."""
+    return [] if told.summary is None else summary_lines(told.summary, verb)
 
 
 def _display(verb: str, options: Options) -> Display:

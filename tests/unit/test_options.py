@@ -70,6 +70,7 @@ BAD: dict[str, list[Any]] = {
     "src_option": [_SECRET, f"={_SECRET}", f".a={_SECRET}", f"a.={_SECRET}", f"a..b={_SECRET}", ["k=v", _SECRET]],
     "dst_option": [_SECRET, f"={_SECRET}", f".a={_SECRET}", f"a.={_SECRET}", f"a..b={_SECRET}", ["k=v", _SECRET]],
     "report": ["", 5, "report", "report.txt", "report.parquet.gz", b"r.csv"],
+    "log_file": ["", 5, b"x", True],
     "json": _NO_FLAG,
     "quiet": _NO_FLAG,
     "verbose": _NO_FLAG,
