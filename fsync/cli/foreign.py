@@ -25,6 +25,10 @@ _TIMES = "nothing is needed: modification times are kept where the storage can k
 _ARCHIVE = "it is --dirs --links --perms; trees are copied whole and with their times anyway"
 _OWNER = "it is --perms, for mode, owner and group together"
 _FOLLOWED = "nothing is needed: links are followed"
+_WHOLE_FILES = "nothing is needed: files are copied whole"
+_NO_COMPRESSION = "nothing stands for it: bytes travel as they are"
+_NO_ATTRIBUTES = "nothing stands for it: of a file's attributes --perms keeps mode, owner and group"
+_HOLES = "nothing is needed: holes of local files stay holes"
 
 #: an option of another program -> whose it is, and what to do instead; every flag of ours named here exists
 ANSWERS: dict[str, tuple[str, str]] = {
@@ -55,8 +59,30 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "--delete-after": ("rsync and rclone", _ALWAYS_LAST),
     "-b": ("rsync", "it is --backup-dir ADDRESS"),
     "--backup": ("rsync", "it is --backup-dir ADDRESS"),
+    "--delete-removed": ("s3cmd", _ALWAYS_LAST),
+    "--delete-unmatched-destination-objects": ("gcloud storage", _ALWAYS_LAST),
+    "-d": ("rsync and gsutil", "it is --dirs for rsync's -d; for gsutil's it is --delete-dst"),
+    "--prune-empty-dirs": ("rsync", "nothing is needed: empty directories are copied with --dirs only"),
     # what is copied
     "-c": ("rsync and rclone", "it is --checksum"),
+    "--check-first": ("rclone", "nothing is needed: deletions wait until everything is listed and copied"),
+    "--download": ("rclone check", "it is --check-all"),
+    "--immutable": ("rclone", "it is --ignore-existing"),
+    "--no-update-modtime": ("rclone", _TIMES),
+    "--skip-if-dest-has-newer-mtime": ("gcloud storage", "it is --update"),
+    "-W": ("rsync", _WHOLE_FILES),
+    "--whole-file": ("rsync", _WHOLE_FILES),
+    "-z": ("rsync", _NO_COMPRESSION),
+    "--compress": ("rsync", _NO_COMPRESSION),
+    "-D": ("rsync", "nothing stands for it: devices and sockets are not copied"),
+    "-H": ("rsync", "nothing stands for it: hard links become files of their own"),
+    "--hard-links": ("rsync", "nothing stands for it: hard links become files of their own"),
+    "-A": ("rsync", _NO_ATTRIBUTES),
+    "--acls": ("rsync", _NO_ATTRIBUTES),
+    "-X": ("rsync", _NO_ATTRIBUTES),
+    "--xattrs": ("rsync", _NO_ATTRIBUTES),
+    "-S": ("rsync", _HOLES),
+    "--sparse": ("rsync", _HOLES),
     "-I": ("rsync and rclone", "it is --force-update"),
     "--ignore-times": ("rsync and rclone", "it is --force-update"),
     "--if-size-differ": ("s5cmd", "it is --size-only"),
@@ -67,6 +93,14 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "--filter": ("rsync and rclone", "rules are given with --include and --exclude, the first that matches decides"),
     "--filter-from": ("rclone", "rules are given with --include and --exclude, the first that matches decides"),
     # how it runs
+    "-m": ("gsutil", "it is --threads; copies run at once anyway"),
+    "-j": ("many programs", "it is --threads"),
+    "--jobs": ("many programs", "it is --threads"),
+    "--parallel": ("many programs", "it is --threads"),
+    "--workers": ("many programs", "it is --threads"),
+    "--bandwidth-limit": ("many programs", "it is --bwlimit, in Mbit/s"),
+    "--max-errors": ("many programs", "it is --max-failure"),
+    "--tpslimit": ("rclone", "it is --threads, for everything that is under way"),
     "--transfers": ("rclone", "it is --threads"),
     "--checkers": ("rclone", "it is --threads, for everything that is under way"),
     "--multi-thread-streams": ("rclone", "it is --threads, for everything that is under way"),
@@ -145,6 +179,9 @@ def unknown_option(flag: str, verb: str, known: Collection[str]) -> str:
                 return f"{spelling} is an option of {program}; with fsync {answer}"
     if name in NOT_YET or flag in NOT_YET:
         return f"{name if name in NOT_YET else flag} of juicefs sync is not in this version of fsync"
+    bundle = _bundle(flag, known)
+    if bundle:
+        return f"{flag} is a bundle of rsync's options; with fsync {bundle}"
     elsewhere = [other for row in TABLE if flag in row.flags for other in row.verbs]
     if elsewhere:
         return f"{flag} is an option of fsync {elsewhere[0]}, not of fsync {verb}"
@@ -153,6 +190,19 @@ def unknown_option(flag: str, verb: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name, sorted(known), 1, 0.75)
     hint = f"did you mean {close[0]}?" if close else f"fsync {verb} --help lists the options"
     return f"{printable(flag)} is no option of fsync {verb}; {hint}"
+
+
+def _bundle(flag: str, known: Collection[str]) -> str:
+    """Return what each letter of a bundle such as ``-avz`` is here, empty where one of them means nothing to us."""
+    letters = flag[1:] if flag[:1] == "-" != flag[1:2] else ""
+    told = []
+    for letter in dict.fromkeys(letters):
+        _, answer = ("", "it is --perms") if letter == "p" else ANSWERS.get(f"-{letter}", ("", ""))
+        if answer and flags_in(answer) <= set(known):
+            told.append(f"for -{letter} {answer}")
+        elif f"-{letter}" not in known:
+            return ""
+    return "; ".join(told) if len(letters) > 1 else ""
 
 
 def is_foreign(flag: str) -> bool:

@@ -198,6 +198,22 @@ def test_the_archive_of_rsync_is_spelled_out() -> None:
     assert "--perms" not in unknown_option("-a", "ls", flags_of("ls"))
 
 
+@pytest.mark.parametrize("bundle", ["-avz", "-rlptgoD", "-zv", "-aHAX"])
+def test_a_bundle_of_letters_is_answered_letter_by_letter(bundle: str) -> None:
+    with pytest.raises(OptionError) as told:
+        parse(["sync", bundle, "a/", "b/"])
+    text = str(told.value)
+    assert text.startswith(f"{bundle} is a bundle of rsync's options; with fsync for -")
+    for letter, answer in {"a": "it is --dirs --links --perms", "p": "it is --perms", "z": "nothing stands"}.items():
+        assert (f"for -{letter} {answer}" in text) == (letter in bundle)
+
+
+@pytest.mark.parametrize("word", ["-xyz", "-Q"])
+def test_letters_that_nobody_knows_are_no_bundle(word: str) -> None:
+    with pytest.raises(OptionError, match=f"{word} is no option of fsync sync; "):
+        parse(["sync", word, "a/", "b/"])
+
+
 @pytest.mark.parametrize("name", ["json", "quiet", "verbose"])
 def test_what_the_command_line_shows_is_no_option_of_a_function(name: str, tmp_path: Path) -> None:
     for call in (fsync.sync, fsync.check, fsync.plan):
