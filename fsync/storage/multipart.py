@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -90,8 +91,8 @@ class MultipartUpload(Upload):
         self.present = frozenset(self._parts)
 
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        answer = await self._call("upload_part", PartNumber=number + 1, Body=bytes(data), **self._name)
-        self._done(number, answer)
+        body = _Body(bytes(data))
+        self._done(number, await self._call("upload_part", PartNumber=number + 1, Body=body, **self._name))
 
     async def copy_from(self, origin: dict[str, str], pin: Mapping[str, str], size: int) -> None:
         """Fill all parts from an object of the same store."""
@@ -120,6 +121,17 @@ class MultipartUpload(Upload):
             if classify(error) is not Verdict.GONE:
                 raise
         self._running.journal.ended(self._name["UploadId"])
+
+
+class _Body(io.BytesIO):
+    """Bytes as a file; aiohttp asks for its buffer to learn the length, and would get a copy of all of it."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._data = data
+
+    def getbuffer(self) -> memoryview:
+        return memoryview(self._data)
 
 
 def _named(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class S3Storage(Storage):
             "max_pool_connections": self.running.threads + 16,
             **options.pop("config_kwargs", {}),
         }
+        # the CRC that every upload carries is signed and checked; a SHA-256 of the bytes too would cost more than both
+        config["s3"] = {"payload_signing_enabled": False, **config.get("s3", {})}
         self.fs = open_filesystem(
             self.address, {"session": session, "config_kwargs": config}, without=("profile", "config_kwargs")
         )
