@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from fsync.address import Address
-from fsync.errors import AddressError, OptionError, Redactor
+from fsync.errors import AccessDenied, AddressError, FsyncError, ListingError, OptionError, Redactor
+from fsync.pacing import Verdict, classify, describe
 
 #: distribution that provides a protocol, where it is not the name fsspec's own error says
 _DISTRIBUTIONS = {"hdfs": "hdfs-native", "smb": "smbprotocol"}
@@ -21,7 +22,8 @@ def open_filesystem(
     the family has used up. A filesystem that the user
     handed in is used as it is, because its state (an in-memory store, a chained target) cannot be made again from its
     options; one that belongs to another event loop is opened anew. Raises AddressError for a protocol whose package
-    is missing and OptionError for options that the package does not take.
+    is missing, OptionError for options that the package does not take, and ListingError or AccessDenied where the
+    package already opens what it names: a chained archive, a connection.
     """
     given = address.filesystem
     if given is not None and not getattr(given, "asynchronous", False):
@@ -39,6 +41,11 @@ def open_filesystem(
         raise OptionError(
             f"{address.given}: the storage options do not fit {address.protocol}: {hidden(error)}"
         ) from None
+    except FsyncError:
+        raise
+    except Exception as error:
+        kind = AccessDenied if classify(error) is Verdict.DENIED else ListingError
+        raise kind(f"cannot open {address.given}: {Redactor(address.secrets)(describe(error))}") from error
 
 
 def filesystem_class(address: Address) -> Any:

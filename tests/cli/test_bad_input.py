@@ -79,6 +79,11 @@ def test_a_directory_that_is_a_file(run: Run, tree: Path, tmp_path: Path) -> Non
     assert (tmp_path / "b").read_bytes() == b"x"
 
 
+@pytest.mark.parametrize("protocol", ["zip", "tar"])
+def test_an_archive_that_is_none(run: Run, tree: Path, protocol: str) -> None:
+    check(run("sync", "--quiet", f"{protocol}://::a/one", "b/"), 3, f"cannot open {protocol}:")
+
+
 def minio(server: S3Server, bucket: str, *, secret: str = "", host: str = "") -> str:
     return f"minio://{server.key}:{secret or server.secret}@{host or server.host}/{bucket}/p/"
 
