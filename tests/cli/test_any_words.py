@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,17 +47,19 @@ _VALUES = {
     "FILE": ("r.jsonl", "r.csv", "r.parquet", "r.txt", "nosuch/r.csv", "d/r.csv", "", "-", "list.txt", "d2/"),
     "K=V": ("a=1", "a.b=[1", "=", "x", "", "@o.json", "@bad.json", "@nosuch", "auto_mkdir=true", "a..b=1"),
     "PATTERN": ("*", "*.tmp", "d/", "/a", "[", "a[", "[!a]", "\\", "**", "a=b", "-x", "", "/", "[[:nope:]]", "{year}"),
-    "DURATION": ("1h", "1", "1d12h", "1w", "-1", "x", "", "0", "9" * 40),
+    "AGE": ("1h", "1", "1d12h", "1w", "-1", "x", "", "0", "9" * 40),
     "TIME": ("2020-01-01", "now", "x", "", "2020-01-01T00:00:00Z", "1", "9999-99-99"),
     "KEY": ("a", "d/", "d/b", "z", "", "caf\udce9", "/"),
 }
+#: of metavars that say no kind
 _ANYTHING = ("1", "x", "", "a/b", "--dirs", "\u2028", "%s")
 
 
+_KINDS = {"BYTES": "SIZE", None: "PATTERN", "LIST": "FILE"}
+
+
 def _values(row: Option) -> tuple[str, ...]:
-    if row.name == "rules":
-        return _VALUES["PATTERN"]
-    return _VALUES.get(row.metavar or "", _ANYTHING)
+    return _VALUES.get(_KINDS.get(row.metavar, row.metavar or ""), _ANYTHING)
 
 
 @st.composite
@@ -94,9 +98,11 @@ def _ground() -> Iterator[Path]:
         root = fill(Path(name), _TREE)
         here = os.getcwd()
         os.chdir(root)
+        stdin, sys.stdin = sys.stdin, io.StringIO("a\nnosuch\n")
         try:
             yield root
         finally:
+            sys.stdin = stdin
             os.chdir(here)
 
 

@@ -35,6 +35,9 @@ class Fate:
     options: frozenset[str]
     #: fsync's exit code
     code: int
+    #: whether size or time put what was there, and what the source has, outside the limits of the run
+    before_outside: bool
+    source_outside: bool
 
     def has(self, *options: str) -> bool:
         """Tell whether all these options were given."""
@@ -104,7 +107,7 @@ OUTCOMES = (
         lambda fate: (
             fate.copied
             and _sizes_equal(fate)
-            and not fate.options & {"-u", "-f", "--size-only", "--ignore-existing"}
+            and not fate.options & {"-u", "-f", "--size-only", "--check-all", "--ignore-existing"}
             and _times(fate) is not None
             and fate.source.mtime != fate.before.mtime  # type: ignore[union-attr]
         ),
@@ -158,6 +161,22 @@ OUTCOMES = (
         ),
     ),
     Outcome(
+        "limits of live entries",
+        "limits of size and time select what is copied; the binary holds the destination to them too, and deletes what "
+        "its source has outgrown",
+        lambda fate: fate.spared and fate.source_outside and fate.has("--delete-dst"),
+    ),
+    Outcome(
+        "limits of extras",
+        "limits of size and time select what is copied: an extra is one whatever its size; the binary does not see it",
+        lambda fate: fate.removed and fate.before_outside and fate.has("--delete-dst"),
+    ),
+    Outcome(
+        "limits of what is there",
+        "limits of size and time select what is copied; what they hide at the destination is missing to the binary",
+        lambda fate: (fate.left or (fate.copied and fate.has("--existing"))) and fate.before_outside,
+    ),
+    Outcome(
         "emptied directories",
         "what --delete-dst has emptied goes too, as with rsync; the binary leaves the directories",
         lambda fate: (
@@ -203,6 +222,11 @@ class End:
     text: str
 
 
+def _complaints(text: str) -> set[str]:
+    """Return why the binary says it could not do something."""
+    return {line.rpartition(": ")[2].partition(" [")[0] for line in text.splitlines() if "<ERROR>" in line}
+
+
 @dataclass(frozen=True)
 class Ending:
     """A difference between the exit codes, and when it may be seen."""
@@ -232,7 +256,8 @@ ENDINGS = (
     ),
     Ending(
         "directories that are not empty",
-        "an extra directory that holds what the rules exclude stays, without an error",
-        lambda end: (end.theirs, end.ours) == (1, 0) and "directory not empty" in end.text,
+        "a directory that holds what the rules exclude stays, at the destination and (--delete-src) at the source, "
+        "and its root anyway, without an error",
+        lambda end: end.theirs == 1 and end.ours in (0, 4) and _complaints(end.text) == {"directory not empty"},
     ),
 )

@@ -6,6 +6,7 @@ the source, ``X`` removed from the destination.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ def _run(root: Path, column: Column, program: Callable[..., Ended]) -> tuple[str
     source = write(root / "s", {name: pair[0] for name, pair in PAIRS.items() if pair[0]})
     destination = write(root / "d", {name: pair[1] for name, pair in PAIRS.items() if pair[1]})
     before = _inodes(destination)
+    # what has changed within the clock's tick is not removed from a source
+    time.sleep(0.05)
     ended = program(*column.options.split(), f"{source}/", f"{destination}/")
     left, now, inodes = read(source), read(destination), _inodes(destination)
     return "".join(_letter(name, left, now, before, inodes) for name in PAIRS), ended

@@ -29,7 +29,7 @@ def test_there_are_cases_of_everything() -> None:
     # the binary was given other words only where a difference has a name
     assert all((case.rules != case.told) == bool(case.differs) for case in CASES)
     some = [case for case in CASES if 0 < len(files(tree_of(case.expect))) < len(files(tree_of(case.tree)))]
-    assert len(some) > 0.8 * len(CASES)
+    assert len(some) > 0.7 * len(CASES)
 
 
 @pytest.mark.parametrize("number", range(len(CASES)))
