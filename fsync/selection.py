@@ -228,7 +228,9 @@ class Selection:
         ends.report.listing = False
         nothing = not self._source.rows and not self._source.excluded and not ends.report.counts["protected"]
         if nothing and not ends.source.address.is_directory and not ends.options.allow_empty_source:
-            raise SourceNotFound(f"nothing begins with {ends.source.address.given}")
+            ranged = (ends.options.start, ends.options.end) != (None, None)
+            within = " and lies within --start and --end" if ranged else ""
+            raise SourceNotFound(f"nothing begins with {ends.source.address.given}{within}")
         if ends.report.counts["unknown"]:
             ends.report.notice(
                 f"{ends.report.counts['unknown']} files were left out, because the source does not tell their size or "

@@ -35,9 +35,11 @@ class Fate:
     options: frozenset[str]
     #: fsync's exit code
     code: int
-    #: whether size or time put what was there, and what the source has, outside the limits of the run
+    #: whether size or time put what was there (a directory: a file in it), and what the source has, outside the limits
     before_outside: bool
     source_outside: bool
+    #: whether the source has a name that a case-insensitive or normalising file system may take for this one
+    twin: bool
 
     def has(self, *options: str) -> bool:
         """Tell whether all these options were given."""
@@ -200,6 +202,11 @@ OUTCOMES = (
         lambda fate: fate.has("--delete-dst") and fate.code == 3 and fate.spared,
     ),
     Outcome(
+        "names that fold",
+        "an extra that differs only in case or Unicode form from what the run writes stays: it may be the same file",
+        lambda fate: fate.has("--delete-dst") and fate.spared and fate.twin,
+    ),
+    Outcome(
         "what a dangling link hides",
         "a link that leads nowhere protects what lies under its name at the destination",
         lambda fate: fate.has("dangling") and fate.spared,
@@ -214,17 +221,22 @@ class End:
     theirs: int
     ours: int
     options: frozenset[str]
-    #: whether any key of the source begins with its address
+    #: whether any key of the source begins with its address, and lies within --start and --end
     found: bool
-    #: what the binary counted: ``found excluded skipped copied extra deleted failed``
-    counts: Mapping[str, int]
-    #: what the binary said
-    text: str
+    #: whether the binary has found nothing at the source that the rules keep
+    nothing: bool
 
 
-def _complaints(text: str) -> set[str]:
-    """Return why the binary says it could not do something."""
-    return {line.rpartition(": ")[2].partition(" [")[0] for line in text.splitlines() if "<ERROR>" in line}
+#: A directory that holds what the rules exclude, or what a limit hides from the binary, stays without an error, at the
+#: destination and (``--delete-src``) at the source, and so does the root. The binary tries to remove it, and ends with
+#: 1 for nothing else: then it is taken to have ended with 0.
+NOT_EMPTY = "directories that are not empty"
+
+
+def only_not_empty(text: str) -> bool:
+    """Tell whether directories that are not empty are all that the binary complains of."""
+    lines = [line for line in text.splitlines() if "<ERROR>" in line]
+    return {line.rpartition(": ")[2].partition(" [")[0] for line in lines} == {"directory not empty"}
 
 
 @dataclass(frozen=True)
@@ -239,25 +251,21 @@ class Ending:
 ENDINGS = (
     Ending(
         "source not found",
-        "a prefix that no key begins with is a mistyped one; the binary calls that done",
+        "a prefix that no key of the range begins with is a mistyped one; the binary calls that done",
         lambda end: (end.theirs, end.ours) == (0, 3) and not end.found,
+    ),
+    Ending(
+        "nothing in the range",
+        "the same where all of a prefix that lies in the range lies in excluded directories: nobody looks into those",
+        lambda end: (end.theirs, end.ours) == (0, 3) and end.nothing and bool(end.options & {"--start", "--end"}),
     ),
     Ending(
         "safety stop",
         "deletions that would leave nothing, or reach beyond the source's names, stop the run",
         lambda end: (
-            (
-                (end.theirs, end.ours) == (0, 4)
-                and "--delete-dst" in end.options
-                and "--delete-prefix" not in end.options
-            )
-            or ((end.theirs, end.ours) == (0, 4) and end.counts["found"] == end.counts.get("deleted", 0))
+            (end.theirs, end.ours) == (0, 4)
+            and "--delete-dst" in end.options
+            and (end.nothing or "--delete-prefix" not in end.options)
         ),
-    ),
-    Ending(
-        "directories that are not empty",
-        "a directory that holds what the rules exclude stays, at the destination and (--delete-src) at the source, "
-        "and its root anyway, without an error",
-        lambda end: end.theirs == 1 and end.ours in (0, 4) and _complaints(end.text) == {"directory not empty"},
     ),
 )
