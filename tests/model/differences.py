@@ -235,7 +235,7 @@ NOT_EMPTY = "directories that are not empty"
 
 def only_not_empty(text: str) -> bool:
     """Tell whether directories that are not empty are all that the binary complains of."""
-    lines = [line for line in text.splitlines() if "<ERROR>" in line]
+    lines = [line for line in text.split("\n") if "<ERROR>" in line]
     return {line.rpartition(": ")[2].partition(" [")[0] for line in lines} == {"directory not empty"}
 
 
@@ -264,8 +264,10 @@ ENDINGS = (
         "deletions that would leave nothing, or reach beyond the source's names, stop the run",
         lambda end: (
             (end.theirs, end.ours) == (0, 4)
-            and "--delete-dst" in end.options
-            and (end.nothing or "--delete-prefix" not in end.options)
+            and (
+                (end.nothing and bool(end.options & {"--delete-dst", "--delete-src"}))
+                or ("--delete-dst" in end.options and "--delete-prefix" not in end.options)
+            )
         ),
     ),
 )
