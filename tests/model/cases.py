@@ -291,7 +291,9 @@ def random_case(random: Random) -> Case:
     if "--delete-dst" in options and prefixes is not None and random.random() < 0.7:
         alone.append("--delete-prefix")
     options += _random_range(random, known)
-    limits = _random_limits(random) if random.random() < 0.2 else Limits()
+    # --limit counts what the limits leave out here, and not there
+    limited = random.random() < 0.2 and "--limit" not in options
+    limits = _random_limits(random) if limited else Limits()
     removes = random.random() < 0.4 and "--delete-src" not in NOT_YET
     if removes and alone == ["--size-only"] and "--perms" not in options and limits == Limits():
         # By the binary's own rule fsync removes from the source what the binary removes. With --perms it does not:
