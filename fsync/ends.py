@@ -20,6 +20,7 @@ from fsync.executor import Planned
 from fsync.filters import Rules
 from fsync.keyrange import KeyRange
 from fsync.listing import Listing
+from fsync.named import Named, read_named
 from fsync.options import Options
 from fsync.pacing import Pacing, describe
 from fsync.pairing import check_pair, reconcile
@@ -51,6 +52,8 @@ class Ends:
     source_missing: bool = False
     destination_missing: bool = False
     check: bool = False
+    #: with ``--files-from``: what it names
+    named: Named | None = None
     criteria: Criteria = field(init=False)
     within: KeyRange = field(init=False)
     extras: Extras = field(init=False)
@@ -169,6 +172,7 @@ async def opened(
     running = _running(options)
     running.origin = src.url
     storages: list[Storage] = []
+    ends: Ends | None = None
     try:
         for address in (src, dst, *([backup_address] if backup_address else [])):
             storages.append(await open_storage(address, running))  # noqa: PERF401 - closed if a later one fails
@@ -194,6 +198,7 @@ async def opened(
             destination_missing=there is Presence.NOTHING,
             check=check,
         )  # fmt: skip
+        ends.named = await read_named(source, options, ends.within, report)
         if keep_rows:
             report.rows = Spool(RESULT_WORDS, directory=options.spill_dir)
         if options.report is not None:
@@ -218,6 +223,8 @@ async def opened(
         if report.file is not None:
             # also of a run that failed: its rows are what was done
             report.file.close()
+        if ends is not None and ends.named is not None:
+            ends.named.close()
         for storage in storages:
             await storage.close()
         running.shutdown()

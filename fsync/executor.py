@@ -214,11 +214,11 @@ def keep_plan(plan: pa.RecordBatch, report: Report) -> None:
         report.keep(rows.set_column(rows.schema.get_field_index("status"), RESULT_WORDS.field("status"), planned))
 
 
-def fail_to_compare(rows: pa.RecordBatch, errors: Mapping[bytes, str], report: Report) -> None:
-    """Report entries that a check could not compare, each with its error."""
+def fail_before(rows: pa.RecordBatch, errors: Mapping[bytes, str], report: Report, action: str) -> None:
+    """Report entries that failed before anything could be done with them, each with its error."""
     outcomes = [Outcome(key, Status.FAILED, error=errors[key]) for key in rows.column("key").to_pylist()]
     for outcome in outcomes:
-        report.fail(outcome.key, "compare", outcome.error)
+        report.fail(outcome.key, action, outcome.error)
     if report.keeps_rows:
         report.keep(result_rows(rows, outcomes, report))
 

@@ -49,16 +49,19 @@ class Listing:
         self.excluded = 0
         self.ended = False
 
-    async def pages(self) -> AsyncIterator[pa.RecordBatch]:
+    async def pages(self) -> AsyncGenerator[pa.RecordBatch]:
         """Yield pages with at least one row; raises ListingError, OrderError if the storage breaks its key order."""
         prunes = self._rules.prunes if self._rules else None
+        if prunes is not None and self._within.under and prunes(self._within.under):
+            self.ended = True
+            return
         raw = self.storage.pages(follow=self._follow, prunes=prunes, within=self._within)
         if self._sort:
             raw = sorted_pages(raw, memory=self._memory, directory=self._spill_dir)
         ahead = look_ahead(in_order(raw, self.storage.address.given))
         try:
             async for page in ahead:
-                kept = self._kept(page)
+                kept = self.seen(page)
                 self.rows += kept.num_rows
                 if kept.num_rows:
                     yield kept
@@ -68,7 +71,8 @@ class Listing:
             await ahead.aclose()
         self.ended = True
 
-    def _kept(self, page: pa.RecordBatch) -> pa.RecordBatch:
+    def seen(self, page: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a page that the rules and the range keep; what they drop is counted and told."""
         if not self._rules and not self._within:
             return page
         inside = self._within.mask(page.column("key"))

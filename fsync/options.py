@@ -24,6 +24,7 @@ from fsync.values import (
     megabits,
     memory_size,
     moment,
+    name_list,
     one_of,
     rules,
     seconds,
@@ -103,6 +104,15 @@ class Options:
     end: bytes | None = _row(
         None, key, "--end -e", "the last key to see, on both sides; it is included",
         group="selection", verbs="sync check ls", metavar="KEY",
+    )  # fmt: skip
+    files_from: Any = _row(
+        None, name_list, "--files-from",
+        "only what FILE names, one object or directory a line (-: stdin), or what failed in a --report",
+        group="selection", verbs="sync check", metavar="FILE",
+    )  # fmt: skip
+    ignore_missing: bool = _row(
+        False, flag, "--ignore-missing", "with --files-from: names that the source does not have are no failures",
+        group="selection", verbs="sync check",
     )  # fmt: skip
     min_size: int | None = _row(
         None, size, "--min-size", "leave alone files smaller than this at the source (suffixes K, M, G, T, by 1024)",
@@ -303,6 +313,10 @@ class Options:
                 raise OptionError(f"{spelling(least)} is more than {spelling(most)}: that would leave nothing")
         if self.start is not None and self.end is not None and self.start > self.end:
             raise OptionError("--start comes after --end in the order of keys: that would leave nothing")
+        if self.files_from is not None and self.exact:
+            raise OptionError("--files-from and --exact contradict each other: give one of them")
+        if self.ignore_missing and self.files_from is None:
+            raise OptionError("--ignore-missing is about a list of names: give it together with --files-from")
         if self.delete_excluded and not self.delete_dst:
             raise OptionError("--delete-excluded widens deletions: give it together with --delete-dst")
         if self.max_delete is not None and not self.delete_dst:

@@ -58,6 +58,8 @@ class Reason(IntEnum):
     MODE = 14
     #: a size, age or time rule leaves it out
     UNSELECTED = 15
+    #: a list names it, and the source does not have it
+    ABSENT = 16
 
 
 NANOSECONDS = pa.timestamp("ns", tz="UTC")

@@ -12,10 +12,12 @@ from fsync.deletion import top_name, top_names
 from fsync.diff import Decisions
 from fsync.ends import Ends
 from fsync.errors import OrderError, SourceNotFound, printable
-from fsync.executor import fail_to_compare
+from fsync.executor import fail_before
 from fsync.filters import Rules
 from fsync.join import Window
+from fsync.keyrange import KeyRange
 from fsync.listing import Listing, completed, of_kind, without_root
+from fsync.named import NamedListing
 from fsync.report import key_fields
 from fsync.schema import PLAN, Action, Kind, Reason, concatenate, having
 from fsync.traits import KeyOrder
@@ -38,33 +40,42 @@ class Selection:
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         options = ends.options
-        self._source = self._listing("source", follow=not options.links)
-        self._destination = self._listing("destination", follow=False)
         self._failing = ""
         keeps_links = options.links and ends.destination.traits.links
         self._kinds = [Kind.FILE, *([Kind.LINK] if keeps_links else []), *([Kind.DIRECTORY] if options.dirs else [])]
         self._protected = [Kind.OTHER, *([] if keeps_links else [Kind.LINK])]
+        self._source = self._side("source", follow=not options.links)
+        self._destination = self._side("destination", follow=False)
         self._left = options.limit
         self._announced = False
         self._last: bytes | None = None
 
-    def _listing(self, side: str, *, follow: bool) -> Listing:
+    def _side(self, side: str, *, follow: bool) -> Listing | NamedListing:
         ends = self._ends
+        unseen = self._note_unseen if side == "source" else None
         bare = side == "destination" and ends.options.delete_excluded
-        return Listing(
-            ends.side(side),
-            Rules() if bare else ends.rules,
-            follow=follow,
-            within=ends.within,
-            sort=side in ends.sorted_sides,
-            memory=ends.options.memory // 4,
-            spill_dir=ends.options.spill_dir,
-            unseen=self._note_unseen if side == "source" else None,
-        )
+
+        def listing(within: KeyRange) -> Listing:
+            return Listing(
+                ends.side(side),
+                Rules() if bare else ends.rules,
+                follow=follow,
+                within=within,
+                sort=side in ends.sorted_sides,
+                memory=ends.options.memory // 4,
+                spill_dir=ends.options.spill_dir,
+                unseen=unseen,
+            )
+
+        if ends.named is None:
+            return listing(ends.within)
+        sight = Listing(ends.source, ends.rules, follow=follow, within=ends.within, unseen=unseen)
+        destination = ends.destination if side == "destination" else None
+        return NamedListing(ends.named, listing, sight, ends.within, self._kinds, destination)
 
     async def source(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield the source rows to be considered, and protect what exists without being copied."""
-        if self._ends.source_missing:
+        if self._ends.source_missing and self._ends.named is None:
             return
         counts = self._ends.report.counts
         async for page in self._watched(self._source, "source"):
@@ -92,7 +103,7 @@ class Selection:
             if rows.num_rows:
                 yield rows
 
-    async def _watched(self, listing: Listing, side: str) -> AsyncIterator[pa.RecordBatch]:
+    async def _watched(self, listing: Listing | NamedListing, side: str) -> AsyncIterator[pa.RecordBatch]:
         """Yield a listing's pages, remembering which side an error came from."""
         report = self._ends.report
         excluded = 0
@@ -111,7 +122,7 @@ class Selection:
             raise
         report.counts["excluded"] += listing.excluded - excluded
 
-    async def _one(self, listing: Listing) -> AsyncIterator[pa.RecordBatch]:
+    async def _one(self, listing: Listing | NamedListing) -> AsyncIterator[pa.RecordBatch]:
         """Yield the row of the object that has exactly the address as its name: no key comes before the empty one."""
         async for page in listing.pages():
             yield page.filter(pc.equal(page.column("key"), pa.scalar(b"", pa.binary())))
@@ -209,7 +220,7 @@ class Selection:
         )
         if ends.check and unread:
             unknown = pc.is_in(verdicts.column("key"), pa.array(list(unread), pa.binary()))
-            fail_to_compare(verdicts.filter(unknown), unread, ends.report)
+            fail_before(verdicts.filter(unknown), unread, ends.report, "compare")
             verdicts = verdicts.filter(pc.invert(unknown))
         return concatenate([suspects.filter(pc.invert(open_still)), verdicts], PLAN)
 
@@ -227,7 +238,9 @@ class Selection:
         ends = self._ends
         ends.report.listing = False
         nothing = not self._source.rows and not self._source.excluded and not ends.report.counts["protected"]
-        if nothing and not ends.source.address.is_directory and not ends.options.allow_empty_source:
+        if ends.named is not None:
+            ends.named.tell_missing()
+        elif nothing and not ends.source.address.is_directory and not ends.options.allow_empty_source:
             ranged = (ends.options.start, ends.options.end) != (None, None)
             within = " and lies within --start and --end" if ranged else ""
             raise SourceNotFound(f"nothing begins with {ends.source.address.given}{within}")

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -202,6 +202,15 @@ def key(value: Any) -> bytes:
     if not isinstance(found, bytes) or not found:
         raise ValueError("is a key, relative to the address")
     return found
+
+
+def name_list(value: Any) -> str | Iterable[Any]:
+    """Accept the path of a list (``-``: stdin), or names themselves, which are looked at when they are read."""
+    if isinstance(value, (str, os.PathLike)):
+        return text(value)
+    if isinstance(value, (bytes, Mapping)) or not isinstance(value, Iterable):
+        raise ValueError("is the path of a list, or names")
+    return value
 
 
 @dataclass(frozen=True, slots=True)

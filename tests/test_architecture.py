@@ -49,6 +49,7 @@ FLOORS = {
     "deletion": 3,
     "folding": 3,
     "listing": 3,
+    "namelist": 3,
     "sorting": 3,
     "spool": 3,
     "transfer": 3,
@@ -64,6 +65,7 @@ FLOORS = {
     "api": 5,
     "clash": 5,
     "ends": 5,
+    "named": 5,
     "pipeline": 5,
     "selection": 5,
     # 6: doors

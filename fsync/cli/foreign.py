@@ -88,6 +88,10 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "--if-size-differ": ("s5cmd", "it is --size-only"),
     "--if-source-newer": ("s5cmd", "it is --update"),
     "--no-clobber": ("s5cmd", "it is --ignore-existing"),
+    "-0": ("rsync", "nothing is needed: --files-from sees by itself that names are separated by NUL bytes"),
+    "--from0": ("rsync", "nothing is needed: --files-from sees by itself that names are separated by NUL bytes"),
+    "--files-from-raw": ("rclone", "it is --files-from"),
+    "--ignore-missing-args": ("rsync", "it is --ignore-missing"),
     "--exclude-from": ("rsync and rclone", "give each pattern with --exclude"),
     "--include-from": ("rsync and rclone", "give each pattern with --include"),
     "--filter": ("rsync and rclone", "rules are given with --include and --exclude, the first that matches decides"),
@@ -157,7 +161,7 @@ REFUSED: dict[str, str] = {
 #: options of juicefs sync that this version of fsync does not have
 NOT_YET = frozenset(
     {
-        *("--files-from", "--inplace", "--delete-src", "--deleteSrc"),
+        *("--inplace", "--delete-src", "--deleteSrc"),
         "--delete-src-after",
         *("--enable-checkpoint", "--checkpoint-force-reset", "--checkpoint-interval", "--list-threads"),
         *("--list-depth", "--no-https", "--storage-class", "--traffic-control-url"),

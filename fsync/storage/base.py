@@ -23,7 +23,7 @@ from fsync.schema import Kind
 from fsync.storage.info import row_of
 from fsync.storage.passed import Passed
 from fsync.storage.running import Running
-from fsync.storage.walk import Prunes, bare, walk
+from fsync.storage.walk import Prunes, bare, page_of_rows, walk
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
 T = TypeVar("T")
@@ -217,6 +217,42 @@ class Storage:
         """
         async for page in walk(self, prunes, within):
             yield page
+
+    async def rows(self, keys: Sequence[bytes], *, follow: bool = True, directories: bool = True) -> pa.RecordBatch:
+        """Return the rows of exactly these keys, in their order, as a listing would give them.
+
+        A name that is a directory has its row with ``/`` behind it (unless these need not be found: not
+        ``directories``), one that ends in ``/`` only if it is one; what is not there has no row. ``follow`` as for
+        :meth:`pages`. Raises ListingError.
+        """
+        found = await asyncio.gather(*(self._looked_up(key, directories) for key in keys))
+        rows = [row for row in found if row is not None]
+        return page_of_rows([key for key, _ in rows], [row for _, row in rows])
+
+    async def _looked_up(self, key: bytes, directories: bool) -> tuple[bytes, dict[str, Any]] | None:
+        # a name that the storage cannot hold is not there, and must not be asked for: it could mean another place
+        if self.refuses(key.rstrip(b"/")) is not None:
+            return None
+        try:
+            async with self.running.slots:
+                return await self._look(key, directories)
+        except NotADirectoryError:
+            return None
+        except Exception as error:
+            raise self.listing_error(error) from error
+
+    async def _look(self, key: bytes, directories: bool) -> tuple[bytes, dict[str, Any]] | None:
+        """Return the key and the row of what stands under a name, None if nothing does."""
+        try:
+            info = await self.running.retried(lambda: self.call("info", bare(self.path(key))))
+        except Exception as error:
+            if classify(error) is Verdict.GONE:
+                return None
+            raise
+        row = row_of(info)
+        if row["kind"] == Kind.DIRECTORY:
+            return key.rstrip(b"/") + b"/", row
+        return None if key.endswith(b"/") else (key, row)
 
     async def exists(self, key: bytes) -> bool:
         """Tell whether anything but a directory stands under exactly this key, for ``d/`` a directory; doubt raises."""

@@ -18,10 +18,11 @@ from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, ref
 from fsync.storage.directories import Directories
 from fsync.storage.lanes import Lanes
 from fsync.storage.local_copy import READ, Tree, check_unchanged, clamped
+from fsync.storage.lookup import Lookup
 from fsync.storage.partial_file import LocalUpload, PartialFile
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
-from fsync.storage.scanning import Scanning
+from fsync.storage.scanning import Scanning, page_of
 from fsync.storage.walk import Prunes
 
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
@@ -92,6 +93,14 @@ class LocalStorage(Storage):
         async for page in scanning.pages():
             yield page
         self.partials += scanning.partials
+
+    async def rows(self, keys: Sequence[bytes], *, follow: bool = True, directories: bool = True) -> pa.RecordBatch:
+        """Return the rows of exactly these keys, as a listing would give them."""
+        self._follows = follow
+        owners = self.running.mask != 0o666
+        lookup = Lookup(self._root, self.address.given, follow=follow, prunes=None, owners=owners)
+        possible = [key for key in keys if self.refuses(key.rstrip(b"/")) is None]
+        return page_of(await self.running.on_disk(lookup.rows, possible))
 
     async def exists(self, key: bytes) -> bool:
         """Tell whether anything but a directory stands under this key, a dangling link too; for ``d/`` a directory."""

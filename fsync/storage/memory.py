@@ -66,6 +66,18 @@ class MemoryStorage(Storage):
             return {"kind": int(Kind.DIRECTORY), "size": 0, "mtime": None}
         return {"kind": int(Kind.FILE), "size": held.size, "mtime": nanoseconds(held.modified)}
 
+    async def _look(self, key: bytes, directories: bool) -> tuple[bytes, dict[str, Any]] | None:
+        """Return the row of an object, or of a directory that an object or the store's own names imply."""
+        path = self.path(key)
+        held = self.fs.store.get(path)
+        if held is not None:
+            return key, self._row(path, held)
+        inside = path.rstrip("/") + "/"
+        known = directories and (
+            inside[:-1] in self.fs.pseudo_dirs or any(name.startswith(inside) for name in tuple(self.fs.store))
+        )
+        return (key.rstrip(b"/") + b"/", self._row(inside, None)) if known else None
+
     async def exists(self, key: bytes) -> bool:
         """Tell whether an object has this key."""
         path = self.path(key)

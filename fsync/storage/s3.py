@@ -15,6 +15,7 @@ from fsync.address import Address
 from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished, printable
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, describe, http_status, service_code
+from fsync.schema import Kind
 from fsync.storage.base import Entry, Hasher, Presence, Storage, Upload
 from fsync.storage.clock import ClockSkew
 from fsync.storage.journal import OpenUpload
@@ -172,6 +173,17 @@ class S3Storage(Storage):
     def listing_error(self, error: Exception, where: str | None = None) -> Exception:
         """Turn an error of a request that the whole run depends on into what the run reports."""
         return explained(error, self.address, self._bucket, where)
+
+    async def _look(self, key: bytes, directories: bool) -> tuple[bytes, dict[str, Any]] | None:
+        """Return the row of an object from a HEAD; a directory is there where anything begins with its key."""
+        found = None if key.endswith(b"/") else await self.entry(key)
+        if found is not None:
+            facts = {"size": found.size, "mtime": found.mtime, "etag": found.etag, "digest": found.digest}
+            return key, {"kind": int(Kind.FILE), **facts}
+        below = key if key.endswith(b"/") else key + b"/"
+        if directories and columns_of(await self._list(Prefix=self._key(below), MaxKeys=1)).key:
+            return below, {"kind": int(Kind.DIRECTORY), "size": 0}
+        return None
 
     async def exists(self, key: bytes) -> bool:
         """Tell whether an object has exactly this key."""

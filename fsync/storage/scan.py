@@ -31,11 +31,11 @@ UNKNOWN = -(2**63)
 _MOST = 2**63 - 1
 
 #: errors of following a link that leads nowhere
-_NOWHERE = {errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG}
+NOWHERE = {errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 #: what a JuiceFS mount shows of itself at its root, told from a user's names by its inode numbers (seen with 1.4.2)
-_JUICEFS = {b".accesslog", b".config", b".stats", b".trash"}
-_JUICEFS_INODES = 0x7FFFFFFF_00000000
+JUICEFS = {b".accesslog", b".config", b".stats", b".trash"}
+JUICEFS_INODES = 0x7FFFFFFF_00000000
 
 #: files in a row for which their directory is opened once, instead of walking its path for each
 _WORTH_OPENING = 4
@@ -137,43 +137,6 @@ class Scan:
         page, self._rows = self._rows, Rows()
         return page if len(page) else None
 
-    def rows(self, keys: Iterable[bytes]) -> Rows:
-        """Return the rows of exactly these keys, in their order, as :meth:`more` would give them.
-
-        A name that is a directory has its row with ``/`` behind it, one that ends in ``/`` only if it is one; what is
-        not there has no row. Sorted keys cost the fewest calls. Raises AccessDenied or ListingError.
-        """
-        for key in keys:
-            path = self._root + key
-            try:
-                self._row(path, key)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                if error.errno not in _NOWHERE:
-                    raise self._failed(path, error) from error
-        found, self._rows = self._rows, Rows()
-        return found
-
-    def _row(self, path: bytes, key: bytes) -> None:
-        """Add the row of one path; FileNotFoundError or NotADirectoryError if nothing to be seen is there."""
-        bare = path.rstrip(b"/")
-        directory, slash, name = bare.rpartition(b"/")
-        place = self._place(directory + slash)
-        facts = os.lstat(bare)
-        if is_partial(name) or (name in _JUICEFS and facts.st_ino >= _JUICEFS_INODES):
-            return
-        is_link = stat.S_ISLNK(facts.st_mode)
-        if is_link and (self._follow or bare == self._root) and os.path.isdir(bare):
-            facts = os.stat(bare)
-            if (facts.st_dev, facts.st_ino) in place.identities:
-                self._other(key.rstrip(b"/") + b"/", b"loop")
-                return
-        if stat.S_ISDIR(facts.st_mode):
-            self._add(key.rstrip(b"/") + b"/", DIRECTORY, 0, clamped(facts.st_mtime_ns), UNKNOWN, facts)
-        elif not key.endswith(b"/"):
-            self._leaf(path, is_link, place.moved)
-
     def _place(self, directory: bytes) -> _Place:
         """Return what is known of a directory at or below the root's own.
 
@@ -249,7 +212,7 @@ class Scan:
         names: list[Name] = []
         for entry in entries:
             name = entry.name
-            if name in _JUICEFS and entry.inode() >= _JUICEFS_INODES:
+            if name in JUICEFS and entry.inode() >= JUICEFS_INODES:
                 continue
             if name.endswith(PARTIAL_END) and is_partial(name):
                 self.partials += 1
@@ -367,7 +330,7 @@ class Scan:
             self._other(key, b"vanished")
             return
         except OSError as error:
-            if is_link and error.errno in _NOWHERE:
+            if is_link and error.errno in NOWHERE:
                 self._other(key, b"loop" if error.errno == errno.ELOOP else b"dangling")
                 return
             raise self._failed(path, error) from error
@@ -429,7 +392,7 @@ def _leads_to_directory(link: os.DirEntry[bytes], follow: bool) -> bool:
     try:
         return link.is_dir(follow_symlinks=follow)
     except OSError as error:
-        if error.errno in _NOWHERE:
+        if error.errno in NOWHERE:
             return False
         raise
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -82,10 +82,6 @@ class Scanning:
                 self._child.close()
         while (page := await running.on_disk(self._here)) is not None:
             yield page.filter(pc.greater(page.column("key"), pa.scalar(last, pa.binary())))
-
-    async def rows(self, keys: Sequence[bytes]) -> pa.RecordBatch:
-        """Return the rows of exactly these keys; see :meth:`fsync.storage.scan.Scan.rows`."""
-        return page_of(await self._running.on_disk(self._scan.rows, keys))
 
     def _here(self) -> pa.RecordBatch | None:
         """Return the next page, read by this thread."""

@@ -56,7 +56,8 @@ def check(ended: Ended, code: int, *parts: str) -> None:
         ((f"--secrt={SECRET}", "a/", "b/"), "--secrt"),
         (("--delete", "a/", "b/"), "--delete-dst"),
         (("--trace", "a/", "b/"), "--trace is refused"),
-        (("--files-from", "x", "a/", "b/"), "not in this version"),
+        (("--files-from", "x", "a/", "b/"), "--files-from x cannot be read"),
+        (("--enable-checkpoint", "a/", "b/"), "not in this version"),
     ],
 )
 def test_wrong_usage(run: Run, tree: Path, tmp_path: Path, words: tuple[str, ...], part: str) -> None:

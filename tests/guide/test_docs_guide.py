@@ -30,6 +30,8 @@ def filled(world: World) -> World:
     plant(world.mount, {**_IMAGES, "pic/1.png": b"p", "4.png": b"4", ".trashed": b"t", "a.txt": b"a"})
     plant(world.work, {f"data/{key}": data for key, data in _DATA.items()})
     plant(world.work, {"test/x": b"1", "text/y": b"2"})
+    plant(world.work, {"list.txt": b"pic/\nnotes.txt\n"})
+    plant(world.work, {"failed.jsonl": b'{"key": "notes.txt", "action": "copy", "status": "failed"}\n'})
     (world.work / "data/link").symlink_to("report.csv")
     (world.work / "data/empty").mkdir()
     return world

@@ -66,7 +66,9 @@ def test_every_spelling_in_the_table_is_read_and_checked() -> None:
                 continue
             words = [flag] if row.metavar is None else [flag, values[row.metavar]]
             command = read(verb, *words, *facts.addresses)
-            needed = {name: True for name in ("dry", "delete_dst") if verb == "sync"}
+            needed: dict[str, Any] = {name: True for name in ("dry", "delete_dst") if verb == "sync"}
+            if row.name == "ignore_missing":
+                needed["files_from"] = "l"
             checked = options_from({**needed, **command.options}, verb=verb, from_cli=True)
             assert getattr(checked, row.name) != row.default, flag
 
