@@ -184,9 +184,11 @@ class S3Bodies:
     something that obstore does not.
     """
 
-    def __init__(self, fs: Any, client: Any, bucket: str, timeout: float) -> None:
-        self._fs, self._client, self._bucket, self._timeout = fs, client, bucket, timeout
-        self._seen = Observer(client, bucket)
+    def __init__(self, fs: Any, client: Any, address: Address, timeout: float) -> None:
+        self._fs, self._client, self._bucket, self._timeout = fs, client, address.bucket, timeout
+        settings = (address.storage_options.get("config_kwargs") or {}).get("s3") or {}
+        self._signed = settings.get("payload_signing_enabled") is not False
+        self._seen = Observer(client, address.bucket)
         self._engine: ObjectEngine | None = None
         self._opened_for: tuple[str, str] | None = None
 
@@ -206,7 +208,7 @@ class S3Bodies:
                 return None
             why = not_spoken(client)
         if why is None:
-            return cls(fs, client, address.bucket, running.timeout)
+            return cls(fs, client, address, running.timeout)
         if running.engine == "obstore":
             raise OptionError(f"--engine obstore cannot serve {address.given}: {why}")
         _log.debug("%s: s3fs carries all bytes, because %s", address.given, why)
@@ -223,16 +225,19 @@ class S3Bodies:
             return None
         if seen != self._opened_for:
             # also when the storage has sent botocore to another region since
-            self._engine = open_engine(self._fs, self._client, self._bucket, self._seen, self._timeout)
+            self._engine = open_engine(
+                self._fs, self._client, self._bucket, self._seen, self._timeout, signed=self._signed
+            )
             self._opened_for = seen
         return self._engine
 
 
-def open_engine(fs: Any, client: Any, bucket: str, seen: Observer, timeout: float) -> ObjectEngine:
-    """Open a bucket through obstore the way that an observed request was sent."""
+def open_engine(
+    fs: Any, client: Any, bucket: str, seen: Observer, timeout: float, *, signed: bool = True
+) -> ObjectEngine:
+    """Open a bucket through obstore the way that an observed request was sent; ``signed`` over the bytes of bodies."""
     config = client.meta.config
     unsigned = _unsigned(client)
-    signs_payload = (config.s3 or {}).get("payload_signing_enabled") is not False
     added = {_ADDED[name]: value for name, value in fs.s3_additional_kwargs.items() if name in _ADDED}
     client_options: dict[str, Any] = {
         "connect_timeout": timedelta(seconds=config.connect_timeout),
@@ -254,7 +259,8 @@ def open_engine(fs: Any, client: Any, bucket: str, seen: Observer, timeout: floa
                 "aws_endpoint_url_s3": seen.endpoint,
                 "region": seen.region or "us-east-1",
                 "skip_signature": unsigned,
-                "unsigned_payload": not signs_payload,
+                # fsync's own client leaves it to the CRC of its requests, which obstore does not send
+                "unsigned_payload": not signed,
                 "request_payer": bool(fs.requester_pays),
                 "s3_express": False,
                 **added,
