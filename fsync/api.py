@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsync.address import parse
 from fsync.ends import Ends, opened, parse_pair
-from fsync.errors import FsyncError, SyncError, UsageError
+from fsync.errors import FsyncError, OptionError, SyncError, UsageError
 from fsync.loops import pumped, run, start
 from fsync.options import Options, options_from
 from fsync.report import Listener, SyncResult
@@ -229,10 +229,13 @@ async def list_pages(
 ) -> AsyncIterator[pa.RecordBatch]:
     """Yield the pages of one address through its rules and ``--limit``."""
     from fsync.ends import opened_one
+    from fsync.notices import speaks_http
     from fsync.schema import PAGE_WORDS, page_in_words
     from fsync.tables import TableFile
 
-    parsed = parse(address, options={**(storage_options or {}), **options.src_option})
+    parsed = parse(address, options={**(storage_options or {}), **options.src_option}, no_https=options.no_https)
+    if options.no_https and not speaks_http(parsed):
+        raise OptionError(f"--no-https has no effect: {parsed.given} names no endpoint that is reached over http")
     async with opened_one(parsed, options) as listing:
         table = None if options.report is None else TableFile(options.report, PAGE_WORDS)
         try:

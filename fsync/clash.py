@@ -33,16 +33,17 @@ async def resolve_clashes(ends: Ends, executor: Executor, doomed: Spool | None) 
 
     ``doomed`` holds the entries that may be deleted, None where nothing may: then every clash is a failure.
     """
-    if not executor.clashes:
+    clashes, executor.clashes = executor.clashes, []
+    if not clashes:
         return set()
     if doomed is None or ends.destination.traits.rename is not Rename.ATOMIC:
-        for row, outcome in executor.clashes:
+        for row, outcome in clashes:
             outcome.status = Status.FAILED
             outcome.error += "" if ends.options.delete_dst else _HINT
             executor.account(row, [outcome])
         return set()
     groups: dict[bytes, list[pa.RecordBatch]] = defaultdict(list)
-    for row, _ in executor.clashes:
+    for row, _ in clashes:
         groups[await ends.destination.obstacle(row.column("key")[0].as_py().rstrip(b"/"))].append(row)
     removable = await _removable(ends, groups, doomed)
     attempts = [

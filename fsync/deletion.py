@@ -125,23 +125,37 @@ def _deletions(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def check_limits(
-    deletions: int, *, destination_rows: int, considered: int, options: Options, strange: bytes | None
+    deletions: int,
+    *,
+    destination_rows: int,
+    considered: int,
+    options: Options,
+    strange: bytes | None,
+    departures: int = 0,
 ) -> None:
     """Raise SafetyStop if the run may not delete that much.
 
-    ``considered`` counts the source entries left after all rules; ``strange`` is, in prefix mode, the top-level name
-    of an extra that the source does not have.
+    ``considered`` counts the source entries left after all rules, ``departures`` those of them that are to be removed
+    at the source; ``strange`` is, in prefix mode, the top-level name of an extra that the source does not have.
     """
     if not considered and not options.allow_empty_source:
         raise SafetyStop(
-            "nothing was deleted: no source entry is left after all rules, so everything at the destination would go; "
-            "if that is meant, add --allow-empty-source"
+            "nothing was deleted: no source entry is left after all rules"
+            + (", so everything at the destination would go" if options.delete_dst else "")
+            + "; if that is meant, add --allow-empty-source"
         )
-    if options.max_delete is not None and not options.max_delete.allows(deletions, destination_rows):
-        raise SafetyStop(
-            f"nothing was deleted: {deletions} of {destination_rows} destination entries would go, "
-            f"more than --max-delete {options.max_delete}; fsync check tells which (extra); if they are to go, raise it"
-        )
+    limit = options.max_delete
+    if limit is not None:
+        # a number bounds all removals together, a share those of each side
+        together = 0 if limit.count is None else departures
+        if not limit.allows(deletions + together, destination_rows) or not limit.allows(departures, considered):
+            sides = [f"{deletions} of {destination_rows} destination entries"] if options.delete_dst else []
+            sides += [f"{departures} of {considered} source entries"] if options.deletes_src else []
+            told = "fsync check tells which (extra)" if deletions else "--dry tells which"
+            raise SafetyStop(
+                f"nothing was deleted: {' and '.join(sides)} would go, more than --max-delete {limit}; {told}; "
+                "if they are to go, raise it"
+            )
     if strange is not None and not options.delete_prefix:
         raise SafetyStop(
             f"nothing was deleted: the addresses are prefixes, and {printable(strange)} matches only at the "
@@ -204,6 +218,40 @@ async def release(
         emptied = [await destination.remove_directory(key) for key in batch.column("key").to_pylist()]
         kept = batch.filter(pa.array(emptied, pa.bool_()))
         yield kept, [Outcome(key, Status.DONE) for key in kept.column("key").to_pylist()]
+
+
+#: directories that the source has, remembered at most
+_KNOWN = 10_000
+
+
+async def remove_emptied(source: Storage, destination: Storage, rules: Rules, released: Spool) -> None:
+    """Remove the directories that a release has left without any entry and that the source does not have.
+
+    From each released entry upwards, up to but not including the root. Only where there are directories, and where
+    the storage itself refuses to remove one that is not empty.
+    """
+    if not destination.removes_only_empty:
+        return
+    kept: set[bytes] = set()
+    tried = b""
+    for batch in released:
+        for key in batch.column("key").to_pylist():
+            directory = _above(key)
+            if directory == tried:
+                continue
+            tried = directory
+            while directory and directory not in kept:
+                if await missing_at(source, rules, Entry(directory + b"/", None)) is not None:
+                    kept = kept if len(kept) < _KNOWN else set()
+                    kept.add(directory)
+                elif await destination.remove_directory(directory + b"/"):
+                    directory = _above(directory)
+                    continue
+                break
+
+
+def _above(key: bytes) -> bytes:
+    return key.rpartition(b"/")[0]
 
 
 def _batches(spool: Spool, gone: set[bytes]) -> Iterator[pa.RecordBatch]:

@@ -22,7 +22,13 @@ _INTERVAL = 10.0
 FAILURES_SHOWN = 10
 #: seconds that a rate is averaged over
 _WINDOW = 15.0
-_DONE = {"copy": "copied", "update": "updated", "delete": "deleted", "metadata": "permissions of"}
+_DONE = {
+    "copy": "copied",
+    "update": "updated",
+    "delete": "deleted",
+    "delete_src": "removed at the source",
+    "metadata": "permissions of",
+}
 _VERBS = {"sync": "Syncing", "check": "Comparing"}
 
 
@@ -189,6 +195,8 @@ class Display:
             told.append(f"{self._rates.objects:,.0f}/s")
         if figures["deleted"]:
             told.append(f"deleted {figures['deleted']:,}")
+        if figures["deleted_src"]:
+            told.append(f"removed at the source {figures['deleted_src']:,}")
         if figures["failed"]:
             told.append(f"{figures['failed']:,} failed")
         left = None if figures["listing"] else self._rates.left(figures)

@@ -10,20 +10,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fsync.address import Address, parse
 from fsync.comparison import Comparison, Times, comparison_for
 from fsync.criteria import Criteria, criteria_for
 from fsync.deletion import Extras
-from fsync.errors import AccessDenied, AddressError, FsyncError, ListingError, OptionError, Redactor, SourceNotFound
+from fsync.errors import (
+    AccessDenied,
+    AddressError,
+    FsyncError,
+    ListingError,
+    OptionError,
+    Redactor,
+    RuleError,
+    SourceNotFound,
+)
 from fsync.executor import Planned
 from fsync.filters import Rules
 from fsync.keyrange import KeyRange
 from fsync.listing import Listing
 from fsync.named import Named, read_named
+from fsync.notices import tell_counts, tell_unkept
 from fsync.options import Options
 from fsync.pacing import Pacing, describe
 from fsync.pairing import check_pair, reconcile
+from fsync.removal import Departures, check_departures
 from fsync.report import Listener, Report
 from fsync.schema import KEYS, PLAN, RESULT_WORDS, Kind, having
 from fsync.spool import Spool
@@ -56,20 +68,27 @@ class Ends:
     named: Named | None = None
     criteria: Criteria = field(init=False)
     within: KeyRange = field(init=False)
+    #: keeps what ``--last`` does not hold back
+    first: Rules = field(default_factory=Rules)
     extras: Extras = field(init=False)
+    departures: Departures = field(init=False)
     planned: Planned = field(init=False)
     #: with ``--dirs``: the source's directories, whose times are set when everything in them is done
     directories: Spool = field(init=False)
     source_names: Spool = field(init=False)
+    #: what ``--last`` holds back
+    last: Spool = field(init=False)
     sorted_sides: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.criteria = criteria_for(self.options)
         self.within = KeyRange(self.options.start, self.options.end)
         self.extras = Extras(spill_dir=self.options.spill_dir)
+        self.departures = Departures(self.options, spill_dir=self.options.spill_dir)
         self.planned = Planned(spill_dir=self.options.spill_dir)
         self.directories = self.spool_of_plans()
         self.source_names = self._spool_of_keys()
+        self.last = self.spool_of_plans()
         options = self.options
         if self.destination.traits.key_order is KeyOrder.CHECKED and (
             options.update or options.ignore_existing or options.existing or options.backup_dir is not None
@@ -115,14 +134,27 @@ class Ends:
                 kind = AccessDenied if isinstance(error, PermissionError) else ListingError
                 raise kind(f"cannot make the directory {storage.address.given}: {describe(error)}") from error
 
+    def hold_back(self, plan: pa.RecordBatch) -> pa.RecordBatch:
+        """Return planned rows without those that ``--last`` wants to be copied when all others are."""
+        if not self.options.last:
+            return plan
+        first = self.first.mask(plan.column("key"))
+        self.last.append(plan.filter(pc.invert(first)))
+        return plan.filter(first)
+
     def note_directories(self, rows: pa.RecordBatch) -> None:
         """Keep the directories among decided rows for the end of the run, where the destination keeps their times."""
         if self.destination.traits.mtime is MtimeKind.SETTABLE and not self.options.dry:
             self.directories.append(rows.filter(having(rows.column("kind"), Kind.DIRECTORY)))
 
+    def tell_counts(self) -> None:
+        """Count at the end of the run what could not be kept, and what was left."""
+        tell_counts(self.options, self.report, self.destination, self.departures, permitted=self.comparison.perms)
+
     def restart(self) -> None:
         """Forget what a listing that was out of order has led to, except for what was planned."""
         self.extras.clear()
+        self.departures.restart()
         self.planned.restart()
         self.report.restart()
         self.source_names = self._spool_of_keys()
@@ -132,8 +164,9 @@ def parse_pair(
     src: Any, dst: Any, options: Options, src_options: dict[str, Any], dst_options: dict[str, Any]
 ) -> tuple[Address, Address]:
     """Read both addresses; raises AddressError, also for two that overlap as they are written."""
-    source = parse(src, options={**src_options, **options.src_option})
-    destination = parse(dst, options={**dst_options, **options.dst_option})
+    plain = options.no_https
+    source = parse(src, options={**src_options, **options.src_option}, no_https=plain or options.src_no_https)
+    destination = parse(dst, options={**dst_options, **options.dst_option}, no_https=plain or options.dst_no_https)
     if destination.family == "http":
         raise AddressError(f"{destination.given}: a web server can be a source only")
     check_engine(options.engine, source, destination)
@@ -162,9 +195,12 @@ async def opened(
     ListingError where an end is missing or refuses access.
     """
     rules = Rules.parse(options.rules, full_path=options.match_full_path)
+    first = _first(options)
     _check_spill_dir(options.spill_dir)
     backup_address = (
-        None if options.backup_dir is None else parse(options.backup_dir, options=_backup_options(dst, options))
+        None
+        if options.backup_dir is None
+        else parse(options.backup_dir, options=_backup_options(dst, options), no_https=options.no_https)
     )
     secrets = [*src.secrets, *dst.secrets, *(backup_address.secrets if backup_address else ())]
     redact = Redactor(secrets)
@@ -191,12 +227,13 @@ async def opened(
         # the times of one store come from one clock
         clocks = () if destination.same_store(source) else (source.clock(), destination.clock())
         comparison = comparison_for(source.traits, destination.traits, options, *clocks, owners=os.geteuid() == 0)
+        check_departures(source, comparison, options)
         running.mask = 0o600 if comparison.perms else 0o666
         ends = Ends(
             source, destination, backup, options, rules, report, comparison,
             source_missing=found is Presence.NOTHING and source.address.is_directory,
             destination_missing=there is Presence.NOTHING,
-            check=check,
+            check=check, first=first,
         )  # fmt: skip
         ends.named = await read_named(source, options, ends.within, report)
         if keep_rows:
@@ -210,7 +247,7 @@ async def opened(
         )  # fmt: skip
         if comparison.times is Times.NONE and not (options.size_only or comparison.reads or options.force_update):
             report.notice("entries are compared by size alone: one of the storages tells no modification times")
-        _tell_what_is_not_kept(ends)
+        tell_unkept(options, report, source, destination)
         ticker = asyncio.ensure_future(_tick(report, running))
         try:
             yield ends
@@ -275,33 +312,17 @@ def _backup_options(dst: Address, options: Options) -> dict[str, Any]:
     return dict(dst.storage_options) if scheme and scheme == dst.protocol else {}
 
 
+def _first(options: Options) -> Rules:
+    """Return the rules that keep what ``--last`` does not hold back."""
+    try:
+        return Rules.parse([("exclude", pattern) for pattern in options.last], full_path=options.match_full_path)
+    except RuleError as error:
+        raise RuleError(str(error).replace("--exclude", "--last", 1)) from None
+
+
 def _check_spill_dir(directory: str | None) -> None:
     if directory is not None and not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):
         raise OptionError(f"--spill-dir {directory} is no directory that can be written to")
-
-
-def _tell_what_is_not_kept(ends: Ends) -> None:
-    """Say once which options this pair of storages cannot honour."""
-    options, report = ends.options, ends.report
-    for storage in (ends.source, ends.destination):
-        if options.perms and not storage.traits.permissions:
-            report.notice(f"--perms has no effect: {storage.address.given} keeps no permissions")
-            break
-    if options.links and ends.source.traits.links and not ends.destination.traits.links:
-        report.notice(f"--links: {ends.destination.address.given} holds no links, so links are left out")
-
-
-def tell_what_was_not_kept(ends: Ends) -> None:
-    """Count at the end of a run what the destination could not keep."""
-    options, report = ends.options, ends.report
-    copied = report.counts["copied"] + report.counts["updated"]
-    if options.perms and copied and not ends.comparison.perms:
-        report.notice(f"--perms: {copied} entries were copied without mode, owner and group")
-    if report.counts["owners_left"]:
-        report.notice(
-            f"--perms: {report.counts['owners_left']} entries have another owner or group at the destination, because "
-            "it does not know the name or this user may not set it"
-        )
 
 
 def _running(options: Options) -> Running:
@@ -316,6 +337,9 @@ def _running(options: Options) -> Running:
         check_change=options.check_change,
         failures=Failures(options.max_failure),
         engine=options.engine,
+        inplace=options.inplace,
+        storage_class=options.storage_class,
+        metadata=not options.no_metadata,
     )
 
 

@@ -17,6 +17,7 @@
     |   +-- TooManyFailures         1   nothing was deleted
     +-- Interrupted                 130 or 143
     +-- ObjectError                 1   one object failed, the run goes on
+        +-- Archived
         +-- TypeClash
         +-- UnsafeName
         +-- SourceChanged
@@ -124,6 +125,10 @@ class ObjectError(FsyncError):
 
     #: a new attempt may succeed
     retryable = False
+
+
+class Archived(ObjectError):
+    """The source object is archived: it has to be restored before it can be read."""
 
 
 class TypeClash(ObjectError):

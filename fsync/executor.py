@@ -27,9 +27,9 @@ _ROWS_APART = 16
 class Executor:
     """Copies planned rows, a bounded number at a time, and accounts for them.
 
-    ``protect`` is told of sources that are gone: nothing below their keys may be deleted. ``clashes`` collects the
-    rows whose name is taken by another kind of entry. After a fatal error, or as many failures as are allowed, nothing
-    new is started; :meth:`drain` raises what ended the run.
+    ``protect`` is told of sources that are gone: nothing below their keys may be deleted; ``copied`` gets the rows that
+    were carried out. ``clashes`` collects the rows whose name is taken by another kind of entry. After a fatal
+    error, or as many failures as are allowed, nothing new is started; :meth:`drain` raises what ended the run.
     """
 
     def __init__(
@@ -41,9 +41,10 @@ class Executor:
         protect: Callable[[list[bytes]], None],
         *,
         perms: bool = False,
+        copied: Callable[[pa.RecordBatch], None] | None = None,
     ) -> None:
         self._source, self._destination, self._backup, self._report = source, destination, backup, report
-        self._protect, self._perms = protect, perms
+        self._protect, self._perms, self._copied = protect, perms, copied
         if direct_copy(source, destination) is None:
             # every batch under way has an object under way, so there are enough for all slots
             self._rows, batches = _ROWS_APART, destination.running.threads + _BATCHES
@@ -188,9 +189,14 @@ class Executor:
             elif outcome.status is Status.NOT_TRIED:
                 report.counts["not_tried"] += 1
             else:
+                if outcome.status is Status.ARCHIVED:
+                    report.counts["archived"] += 1
+                    self._protect([outcome.key])
                 report.fail(outcome.key, _NAMES[actions[position]], outcome.error)
         if report.keeps_rows:
             report.keep(result_rows(plan, outcomes, report))
+        if self._copied is not None:
+            self._copied(plan.filter(pa.array([outcome.status is Status.DONE for outcome in outcomes], pa.bool_())))
 
 
 def result_rows(plan: pa.RecordBatch, outcomes: Sequence[Outcome], report: Report) -> pa.RecordBatch:

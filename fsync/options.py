@@ -26,6 +26,7 @@ from fsync.values import (
     moment,
     name_list,
     one_of,
+    pattern_list,
     rules,
     seconds,
     size,
@@ -200,13 +201,36 @@ class Options:
     exit_code: bool = _row(
         False, flag, "--exit-code", "with --dry: exit 5 when something would be done", group="action"
     )
+    last: tuple[str, ...] = _row(
+        (), pattern_list, "--last", "copy what matches PATTERN only after everything else has been copied",
+        group="action", metavar="PATTERN", repeats=True,
+    )  # fmt: skip
+    inplace: bool = _row(
+        False, flag, "--inplace", "write into existing files instead of replacing them: keeps inodes and hard links",
+        group="action",
+    )  # fmt: skip
+    storage_class: str | None = _row(
+        None, text, "--storage-class", "storage class of new objects, such as STANDARD_IA (S3)",
+        group="action", metavar="NAME",
+    )  # fmt: skip
+    no_metadata: bool = _row(
+        False, flag, "--no-metadata", "leave out what objects say of themselves: type, caching, user metadata",
+        group="action",
+    )  # fmt: skip
     delete_dst: bool = _row(
         False, flag, "--delete-dst --deleteDst", "remove what the source does not have, last, after a clean run",
         group="action",
     )  # fmt: skip
+    delete_src: bool = _row(
+        False, flag, "--delete-src --deleteSrc",
+        "remove at the source, last, what the comparison proves to be at the destination already", group="action",
+    )  # fmt: skip
+    delete_src_after: bool = _row(
+        False, flag, "--delete-src-after", "remove at the source, last, what this run has copied", group="action"
+    )
     max_delete: DeleteLimit | None = _row(
         None, delete_limit, "--max-delete",
-        "delete nothing (exit 4) if more than N, or N% of the destination, would go",
+        "delete nothing (exit 4) if more than N entries, or N% of a side, would go",
         group="action", metavar="N|N%",
     )  # fmt: skip
     allow_empty_source: bool = _row(
@@ -278,6 +302,18 @@ class Options:
         {}, key_values, "--dst-option", "storage option of the destination: KEY=VALUE (dots nest) or @FILE.json",
         group="addresses", verbs="sync check", metavar="K=V", repeats=True,
     )  # fmt: skip
+    no_https: bool = _row(
+        False, flag, "--no-https", "http instead of https to endpoints of both addresses",
+        group="addresses", verbs="sync check ls",
+    )  # fmt: skip
+    src_no_https: bool = _row(
+        False, flag, "--src-no-https", "http instead of https to the source's endpoint",
+        group="addresses", verbs="sync check",
+    )  # fmt: skip
+    dst_no_https: bool = _row(
+        False, flag, "--dst-no-https", "http instead of https to the destination's endpoint",
+        group="addresses", verbs="sync check",
+    )  # fmt: skip
     # what people see
     report: str | None = _row(
         None, table_file, "--report", "write one row an action (ls: an entry) to FILE.jsonl, FILE.csv or FILE.parquet",
@@ -319,12 +355,24 @@ class Options:
             raise OptionError("--ignore-missing is about a list of names: give it together with --files-from")
         if self.delete_excluded and not self.delete_dst:
             raise OptionError("--delete-excluded widens deletions: give it together with --delete-dst")
-        if self.max_delete is not None and not self.delete_dst:
-            raise OptionError("--max-delete limits deletions: give it together with --delete-dst")
+        if self.max_delete is not None and not self.deletes:
+            raise OptionError(
+                "--max-delete limits deletions: give it together with --delete-dst, --delete-src or --delete-src-after"
+            )
         if self.delete_prefix and not self.delete_dst:
             raise OptionError("--delete-prefix widens deletions: give it together with --delete-dst")
         if self.exit_code and not self.dry:
             raise OptionError("--exit-code tells what a dry run found: give it together with --dry")
+
+    @property
+    def deletes(self) -> bool:
+        """Tell whether anything may be removed on either side."""
+        return self.delete_dst or self.deletes_src
+
+    @property
+    def deletes_src(self) -> bool:
+        """Tell whether entries may be removed at the source."""
+        return self.delete_src or self.delete_src_after
 
 
 TABLE: tuple[Option, ...] = tuple(

@@ -9,16 +9,14 @@ from collections.abc import AsyncIterator
 import pyarrow as pa
 
 from fsync.clash import resolve_clashes
-from fsync.deletion import check_limits, release, strange_name
 from fsync.diff import decide, split_late
-from fsync.ends import Ends, tell_what_was_not_kept
-from fsync.errors import FsyncError, OrderError, TypeClash
+from fsync.ending import copy_last, copy_late, finish_directories, judged, removals, remove
+from fsync.ends import Ends
+from fsync.errors import FsyncError, OrderError
 from fsync.executor import Executor
 from fsync.join import windows
 from fsync.report import SyncResult
 from fsync.selection import Selection
-from fsync.spool import Spool
-from fsync.transfer.batch import entries_of
 
 
 async def sync(ends: Ends) -> SyncResult:
@@ -29,31 +27,26 @@ async def sync(ends: Ends) -> SyncResult:
     """
     report = ends.report
     perms = ends.comparison.perms
-    executor = Executor(ends.source, ends.destination, ends.backup, report, ends.extras.protect, perms=perms)
+    executor = Executor(
+        ends.source, ends.destination, ends.backup, report, ends.extras.protect,
+        perms=perms, copied=ends.departures.note_copied if ends.departures.takes_copied else None,
+    )  # fmt: skip
     late = ends.spool_of_plans()
     try:
         await ends.prepare()
         async for plan in planned(ends):
-            ready, waiting = split_late(plan, ends.comparison, time.time_ns())
+            ready, waiting = split_late(ends.hold_back(plan), ends.comparison, time.time_ns())
             late.append(waiting)
             await executor.submit(ready)
-        await _copy_late(ends, executor, late)
-        await executor.drain()
-        doomed = _doomed(ends) if ends.options.delete_dst and not report.counts["failed"] else None
+        await copy_late(ends, executor, late)
+        doomed = judged(ends, len(executor.clashes))
         gone = await resolve_clashes(ends, executor, doomed)
-        if doomed is not None and not report.counts["failed"]:
-            async for batch, outcomes in release(ends.source, ends.destination, ends.backup, ends.rules, doomed, gone):
-                executor.account(batch, outcomes)
-                executor.check()
-        elif ends.options.delete_dst:
-            report.notice(
-                f"nothing was deleted, because {report.counts['failed']} entries failed: {ends.extras.count} entries "
-                "at the destination that the source does not have were left alone"
-            )
-        await _finish_directories(ends)
+        gone |= await copy_last(ends, executor, doomed)
+        await remove(ends, executor, doomed, gone)
+        await finish_directories(ends)
         if not report.counts["failed"]:
             await ends.destination.sweep()
-        tell_what_was_not_kept(ends)
+        ends.tell_counts()
     except BaseException as error:
         await executor.cancel()
         if isinstance(error, FsyncError):
@@ -66,13 +59,13 @@ async def sync(ends: Ends) -> SyncResult:
 
 
 async def plan(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
-    """Yield what a sync would do, as PLAN batches: copies in key order, then deletions; nothing is touched."""
+    """Yield what a sync would do, as PLAN batches: copies in key order, then removals; nothing is touched."""
     async for batch in planned(ends):
+        ends.departures.note_copied(batch)
         yield batch
-    if ends.options.delete_dst:
-        for batch in _doomed(ends):
-            ends.report.plan(batch)
-            yield batch
+    async for batch in removals(ends):
+        ends.report.plan(batch)
+        yield batch
 
 
 async def check(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
@@ -106,53 +99,3 @@ async def planned(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
         else:
             selection.end()
             return
-
-
-async def _copy_late(ends: Ends, executor: Executor, late: Spool) -> None:
-    """Copy what changed within the current tick of a clock once that tick is over."""
-    waiting = list(late)
-    while waiting:
-        await asyncio.sleep(0.05)
-        again = []
-        for batch in waiting:
-            ready, rest = split_late(batch, ends.comparison, time.time_ns())
-            await executor.submit(ready)
-            if rest.num_rows:
-                again.append(rest)
-        waiting = again
-
-
-async def _finish_directories(ends: Ends) -> None:
-    """Give directories the times and permissions of the source's, now that nothing more changes in them.
-
-    The deepest come first: a directory may be one that its own rights close.
-    """
-    left = 0
-    for batch in reversed(list(ends.directories)):
-        for entry in reversed(entries_of(batch)):
-            try:
-                if entry.mtime is not None:
-                    await ends.destination.set_directory_time(entry.key, entry.mtime)
-                if ends.comparison.perms:
-                    ends.report.counts["owners_left"] += bool(await ends.destination.set_permissions(entry))
-            except (FileNotFoundError, NotADirectoryError, TypeClash):
-                continue
-            except OSError:
-                left += 1
-    if left:
-        ends.report.notice(f"times or permissions of {left} directories could not be set: they belong to somebody else")
-
-
-def _doomed(ends: Ends) -> Spool:
-    """Return the deletions that all rules allow; raises SafetyStop where they go too far."""
-    extras, options, report = ends.extras, ends.options, ends.report
-    extras.judge(ends.planned.spool())
-    strange = None if ends.source.address.is_directory else strange_name(extras.doomed, ends.source_names)
-    check_limits(
-        extras.doomed.rows,
-        destination_rows=report.counts["destination"],
-        considered=report.counts["considered"],
-        options=options,
-        strange=strange,
-    )
-    return extras.doomed

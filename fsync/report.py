@@ -45,9 +45,10 @@ class Failure:
 class SyncResult:
     """What one run did.
 
-    ``copied`` were missing at the destination, ``updated`` replaced, ``deleted`` removed; ``skipped`` were the same
-    or not wanted; ``excluded`` dropped by key rules on either side; ``vanished`` listed but gone when they were to be
-    copied; ``metadata`` had only their permissions changed; ``protected`` exist at the source but are nothing to copy.
+    ``copied`` were missing at the destination, ``updated`` replaced, ``deleted`` removed there, ``deleted_src`` removed
+    at the source; ``skipped`` were the same or not wanted; ``excluded`` dropped by key rules on either side;
+    ``vanished`` listed but gone when they were to be copied; ``metadata`` had only their permissions changed;
+    ``protected`` exist at the source but are nothing to copy.
     ``bytes`` were moved by completed copies. ``verified_by`` counts the completed copies by what proved them;
     ``reasons`` the planned actions by reason.
     ``complete`` says that both listings ended and everything planned was tried. A dry run counts what it would do.
@@ -63,6 +64,7 @@ class SyncResult:
     protected: int = 0
     extra: int = 0
     metadata: int = 0
+    deleted_src: int = 0
     bytes: int = 0
     verified_by: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
@@ -92,11 +94,14 @@ class SyncResult:
         return pa.Table.from_batches(batches, RESULT_WORDS)
 
     def changed_keys(self) -> Iterator[builtins.bytes]:
-        """Yield the keys that were copied, updated or deleted, in no particular order."""
+        """Yield the keys of the destination that were copied, updated or deleted, in no particular order."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         for batch in () if self._rows is None else self._rows:
-            yield from batch.filter(pc.equal(batch.column("status"), "done")).column("key").to_pylist()
+            done = pc.equal(batch.column("status"), "done")
+            here = pc.not_equal(batch.column("action").cast(pa.string()), "delete_src")
+            yield from batch.filter(pc.and_(done, here)).column("key").to_pylist()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the table as JSON-able values."""
@@ -117,11 +122,18 @@ class SyncResult:
 
 
 #: the count that a finished action adds to, by the action's name
-DONE = {"COPY": "copied", "UPDATE": "updated", "DELETE": "deleted", "METADATA": "metadata"}
+DONE = {
+    "COPY": "copied",
+    "UPDATE": "updated",
+    "DELETE": "deleted",
+    "DELETE_SRC": "deleted_src",
+    "METADATA": "metadata",
+}
 _COUNTS = (
     "copied",
     "updated",
     "deleted",
+    "deleted_src",
     "skipped",
     "excluded",
     "failed",
@@ -294,6 +306,7 @@ class Report:
             "skipped": self.counts["skipped"],
             "failed": self.counts["failed"],
             "deleted": self.counts["deleted"],
+            "deleted_src": self.counts["deleted_src"],
             "seconds": round(self.seconds, 3),
         }
 

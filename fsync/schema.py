@@ -33,6 +33,8 @@ class Action(IntEnum):
     DELETE = 3
     #: the content is the same; mode, owner or group are not
     METADATA = 4
+    #: remove the entry at the source: it is at the destination
+    DELETE_SRC = 5
 
 
 class Reason(IntEnum):
@@ -60,6 +62,8 @@ class Reason(IntEnum):
     UNSELECTED = 15
     #: a list names it, and the source does not have it
     ABSENT = 16
+    #: copied by this run
+    COPIED = 17
 
 
 NANOSECONDS = pa.timestamp("ns", tz="UTC")

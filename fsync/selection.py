@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 
 import pyarrow as pa
@@ -190,7 +191,7 @@ class Selection:
 
     async def note(self, decisions: Decisions) -> pa.RecordBatch:
         """Account for a window's decisions; return what is to be copied, suspects settled, in key order."""
-        ends = self._ends
+        ends, began = self._ends, time.time_ns()
         rows = decisions.rows
         doubtful = having(rows.column("reason"), Reason.SUSPECT, Reason.UNKNOWN)
         if pc.any(doubtful).as_py():
@@ -199,9 +200,14 @@ class Selection:
             ).sort_by([("key", "ascending")])
         unselected = pc.sum(having(rows.column("reason"), Reason.UNSELECTED)).as_py() or 0
         ends.report.counts["considered"] += rows.num_rows - unselected
-        plan = rows.filter(pc.invert(having(rows.column("action"), Action.SKIP)))
-        ends.report.counts["skipped"] += rows.num_rows - plan.num_rows
-        plan = ends.planned.fresh(plan)
+        skipped = having(rows.column("action"), Action.SKIP)
+        ends.report.counts["skipped"] += pc.sum(skipped).as_py() or 0
+        same = having(rows.column("reason"), Reason.SAME) if ends.departures.takes_same else pa.scalar(False)
+        fresh = ends.planned.fresh(rows.filter(pc.or_(pc.invert(skipped), same)))
+        skipped = having(fresh.column("action"), Action.SKIP)
+        plan = fresh.filter(pc.invert(skipped))
+        if ends.departures.takes_same:
+            ends.departures.note_same(fresh.filter(skipped), ends.source, began)
         if ends.options.delete_dst or ends.may_restart:
             ends.planned.add(plan)
         if ends.options.dirs:

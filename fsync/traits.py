@@ -58,5 +58,9 @@ class Traits:
     links: bool = False
     permissions: bool = False
     server_side_copy: bool = False
+    #: objects tell type, caching and user metadata, and take what another object told
+    metadata: bool = False
+    #: new objects can be given a storage class
+    storage_classes: bool = False
     #: the kind of digest a listing gives, or None
     digest: str | None = None

@@ -247,6 +247,14 @@ def delete_limit(value: Any) -> DeleteLimit:
         raise ValueError("is a count such as 100 or a share such as 5%") from None
 
 
+def pattern_list(value: Any) -> tuple[str, ...]:
+    """Accept a pattern or several, each of the form that --exclude takes."""
+    given = (value,) if isinstance(value, str) else value
+    if not isinstance(given, (list, tuple)) or not all(isinstance(pattern, str) and pattern for pattern in given):
+        raise ValueError("is a pattern or a list of patterns")
+    return tuple(given)
+
+
 def text(value: Any) -> str:
     """Accept non-empty text or a path."""
     value = os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -57,6 +57,10 @@ ANSWERS: dict[str, tuple[str, str]] = {
     "--delete-during": ("rsync and rclone", _ALWAYS_LAST),
     "--delete-delay": ("rsync", _ALWAYS_LAST),
     "--delete-after": ("rsync and rclone", _ALWAYS_LAST),
+    "--remove-source-files": (
+        "rsync",
+        "it is --delete-src-after for what a run copies, and --delete-src for what is there already",
+    ),
     "-b": ("rsync", "it is --backup-dir ADDRESS"),
     "--backup": ("rsync", "it is --backup-dir ADDRESS"),
     "--delete-removed": ("s3cmd", _ALWAYS_LAST),
@@ -136,6 +140,7 @@ ANSWERS: dict[str, tuple[str, str]] = {
     # addresses
     "--endpoint-url": ("aws and s5cmd", _each(_ENDPOINT)),
     "--s3-endpoint": ("rclone", _each(_ENDPOINT)),
+    "--s3-storage-class": ("rclone", "it is --storage-class NAME"),
     "--region": ("aws", _each(_REGION)),
     "--s3-region": ("rclone", _each(_REGION)),
     "--source-region": ("aws and s5cmd", f"it is --src-option {_REGION}"),
@@ -161,10 +166,8 @@ REFUSED: dict[str, str] = {
 #: options of juicefs sync that this version of fsync does not have
 NOT_YET = frozenset(
     {
-        *("--inplace", "--delete-src", "--deleteSrc"),
-        "--delete-src-after",
         *("--enable-checkpoint", "--checkpoint-force-reset", "--checkpoint-interval", "--list-threads"),
-        *("--list-depth", "--no-https", "--storage-class", "--traffic-control-url"),
+        *("--list-depth", "--traffic-control-url"),
         *("--encrypt-rsa-key", "--decrypt-rsa-key", "--encrypt-algo", "--decrypt-algo"),
         *("--worker", "--manager", "--manager-addr", "--metrics", "--no-color"),
     }

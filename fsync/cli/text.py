@@ -24,6 +24,7 @@ _ROWS = (
     _Row("updated", "updated", "would update", "different"),
     _Row("metadata", "permissions", "permissions", "permissions", "other mode or owner, the content is the same"),
     _Row("deleted", "deleted", "would delete", "extra"),
+    _Row("deleted_src", "deleted src", "delete src", "", "removed at the source, because the destination has it"),
     _Row("skipped", "skipped", "would skip", "the same"),
     _Row("excluded", "excluded", "excluded", "excluded", "dropped by --include and --exclude"),
     _Row("extra", "extra", "extra", "", "at the destination only"),
@@ -37,6 +38,8 @@ _SKIPPED = "the same, or not wanted"
 _ALWAYS = {"sync": ("copied",), "check": ("copied", "updated", "deleted")}
 #: how a check calls what a sync would do
 _FOUND = {"copy": "missing", "delete": "extra"}
+#: reasons of planned actions that copy nothing
+_NO_COPIES = frozenset({"extra", "mode", "same", "copied"})
 #: least number of planned copies that a hint is drawn from
 _ENOUGH = 10
 
@@ -76,6 +79,8 @@ def total_line(summary: Mapping[str, Any], *, server_side: bool) -> str:
         parts.append(f"permissions of {summary['metadata']:,} to set")
     if summary["deleted"]:
         parts.append(f"{summary['deleted']:,} to delete")
+    if summary["deleted_src"]:
+        parts.append(f"{summary['deleted_src']:,} to remove at the source")
     return "total   " + ", ".join(parts)
 
 
@@ -124,7 +129,7 @@ def _title(summary: Mapping[str, Any], dry: bool, check: bool) -> str:
 
 
 def _hint(summary: Mapping[str, Any], things: str) -> str:
-    planned = sum(count for reason, count in summary["reasons"].items() if reason not in ("extra", "mode"))
+    planned = sum(count for reason, count in summary["reasons"].items() if reason not in _NO_COPIES)
     by_time = summary["reasons"].get("mtime", 0)
     if by_time < _ENOUGH or by_time * 2 <= planned:
         return ""

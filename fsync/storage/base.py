@@ -23,6 +23,7 @@ from fsync.schema import Kind
 from fsync.storage.info import row_of
 from fsync.storage.passed import Passed
 from fsync.storage.running import Running
+from fsync.storage.standing import Standing, standing_of
 from fsync.storage.walk import Prunes, bare, page_of_rows, walk
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 #: bytes of one part of a streamed object
 PART = 8 << 20
+
+#: protocols whose packages refuse to remove a directory that is not empty
+_CAREFUL = frozenset({"memory", "sftp", "ssh", "ftp", "smb"})
 
 
 class Presence(Enum):
@@ -58,8 +62,11 @@ class Entry:
     owner: str | None = None
     group: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    #: what tells a file from one put in its place with the same size and time; None until it is known
+    #: what tells a file from one put in its place with the same size and time (device, inode, change time);
+    #: None until it is known
     identity: tuple[int, int, int] | None = None
+    #: the latest time at which the content can have come under its name, as the listing gave it
+    changed: int | None = None
 
 
 class Hasher(Protocol):
@@ -279,6 +286,13 @@ class Storage:
         row = row_of(info)
         return Entry(key, row["size"], row["mtime"], row["etag"])
 
+    async def standings(self, entries: Sequence[Entry]) -> list[Standing | Exception]:
+        """Tell what has become of listed entries, or why that cannot be told; facts that are None are not compared.
+
+        Where there are files, links are not followed, and ``identity`` is filled in.
+        """
+        return list(await asyncio.gather(*(standing_of(self, entry) for entry in entries)))
+
     # reading ---------------------------------------------------------------------------------------------------
 
     async def read(self, entry: Entry) -> bytes:
@@ -290,12 +304,14 @@ class Storage:
 
     async def parts(self, entry: Entry, part_size: int) -> AsyncIterator[bytes]:
         """Yield the content of a large object in order, in parts of ``part_size`` bytes, never past its listed size."""
+        from fsync.storage.streamed import read_exactly
+
         assert entry.size is not None
         file = await self._blocking("open", self.path(entry.key), "rb")
         try:
             left = entry.size
             while left > 0:
-                data = await self.running.in_pool(_read_exactly, file, min(part_size, left))
+                data = await self.running.in_pool(read_exactly, file, min(part_size, left))
                 if not data:
                     raise ShortRead(f"the object ended {left} bytes before its listed size of {entry.size}")
                 left -= len(data)
@@ -329,7 +345,9 @@ class Storage:
         """Begin writing a large object."""
         path = self.path(entry.key)
         await self._make_parent(path)
-        return _StreamedUpload(self, path, await self._blocking("open", path, "wb"))
+        from fsync.storage.streamed import StreamedUpload
+
+        return StreamedUpload(self, path, await self._blocking("open", path, "wb"))
 
     async def _make_parent(self, path: str) -> None:
         if self.traits.file_like:
@@ -364,10 +382,37 @@ class Storage:
         if not self.traits.file_like:
             return await self._delete_one(key) is None
         try:
+            # some packages' rmdir takes along all that is in it
+            if not self.removes_only_empty and await self.call("ls", bare(self.path(key)), detail=False):
+                return False
             await self.call("rmdir", bare(self.path(key)))
         except Exception as error:
             return classify(error) is Verdict.GONE
         return True
+
+    async def is_empty(self, key: bytes) -> bool:
+        """Tell whether nothing lies below a directory or its marker."""
+        below = await self.listing_call("ls", bare(self.path(key)), detail=False)
+        return all(bare(str(path)) == bare(self.path(key)) for path in below)
+
+    @property
+    def removes_only_empty(self) -> bool:
+        """Tell whether the storage has directories, and itself refuses to remove one that is not empty."""
+        return self.address.protocol in _CAREFUL
+
+    @property
+    def removes(self) -> bool:
+        """Tell whether entries can be removed at all."""
+        from fsspec.asyn import AsyncFileSystem
+        from fsspec.spec import AbstractFileSystem
+
+        if self.fs is None:
+            # reached without fsspec
+            return True
+        kind = type(self.fs)
+        if issubclass(kind, AsyncFileSystem):
+            return kind._rm_file is not AsyncFileSystem._rm_file
+        return kind._rm is not AbstractFileSystem._rm or kind.rm_file is not AbstractFileSystem.rm_file
 
     async def delete(self, entries: Sequence[Entry]) -> list[Exception | None]:
         """Remove exactly these entries; one result each, None for done (also when it was gone already)."""
@@ -427,52 +472,6 @@ class Storage:
     def clock(self) -> tuple[float, float]:
         """Return the bounds, in seconds, of how far the clock that stamps uploads is ahead of ours."""
         return (0.0, 0.0)
-
-
-class _StreamedUpload(Upload):
-    """Parts written one after the other through ``open(path, "wb")``."""
-
-    def __init__(self, storage: Storage, path: str, file: Any) -> None:
-        self._storage, self._path, self._file = storage, path, file
-
-    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        await self._storage.running.in_pool(self._file.write, data)
-
-    async def commit(self) -> str:
-        await self._storage.running.in_pool(self._file.close)
-        return "none"
-
-    async def abort(self) -> None:
-        await self._storage.running.in_pool(self._drop)
-        try:
-            await self._storage.call("rm_file", self._path)
-        except Exception as error:
-            if classify(error) is not Verdict.GONE:
-                raise
-
-    def _drop(self) -> None:
-        """Let go of the file without writing what it still holds."""
-        from fsspec.spec import AbstractBufferedFile
-
-        if isinstance(self._file, AbstractBufferedFile):
-            self._file.discard()
-            # else its close(), at the latest when it is collected, would write the half object after all
-            self._file.closed = True
-        else:
-            self._file.close()
-
-
-def _read_exactly(file: Any, length: int) -> bytes:
-    """Read ``length`` bytes, fewer only at the end of the file."""
-    first: bytes = file.read(length)
-    if len(first) == length or not first:
-        return first
-    pieces = [first]
-    left = length - len(first)
-    while left and (piece := file.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces)
 
 
 def refused_as_path(path: str) -> str | None:

@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 from fsync.address import Address
 from fsync.errors import SourceChanged, TypeClash, UnsafeName
 from fsync.keyrange import EVERY_KEY, KeyRange
+from fsync.schema import Kind
 from fsync.storage import aside, attributes
 from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, refused_as_path
 from fsync.storage.directories import Directories
+from fsync.storage.inplace import InPlaceFile, InPlaceUpload
 from fsync.storage.lanes import Lanes
 from fsync.storage.local_copy import READ, Tree, check_unchanged, clamped
 from fsync.storage.lookup import Lookup
@@ -23,6 +25,7 @@ from fsync.storage.partial_file import LocalUpload, PartialFile
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.scanning import Scanning, page_of
+from fsync.storage.standing import Standing
 from fsync.storage.walk import Prunes
 
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
@@ -138,6 +141,41 @@ class LocalStorage(Storage):
             return None
         return Entry(key, facts.st_size, clamped(facts.st_mtime_ns), identity=_identity(facts))
 
+    async def standings(self, entries: Sequence[Entry]) -> list[Standing | Exception]:
+        """Tell what has become of listed entries, which nothing below the address's own path leads to by a link."""
+        return await self.running.on_disk(lambda: [self._stands_as(entry) for entry in entries])
+
+    def _stands_as(self, entry: Entry) -> Standing | Exception:
+        directory, name = self.place(entry.key.rstrip(b"/"))
+        try:
+            with self._write_to.lease(directory) as above:
+                facts = os.stat(name, dir_fd=above, follow_symlinks=False)
+                text = os.readlink(name, dir_fd=above) if stat.S_ISLNK(facts.st_mode) else None
+        except TypeClash:
+            return Standing.BEHIND_LINK if os.path.lexists(self._root + entry.key) else Standing.GONE
+        except (FileNotFoundError, NotADirectoryError):
+            return Standing.GONE
+        except OSError as error:
+            return error
+        entry.identity = _identity(facts)
+        if text is not None and entry.kind is not Kind.LINK:
+            return Standing.BEHIND_LINK
+        if entry.kind is Kind.DIRECTORY:
+            return Standing.UNCHANGED if stat.S_ISDIR(facts.st_mode) else Standing.CHANGED
+        same = text == entry.link if entry.kind is Kind.LINK else stat.S_ISREG(facts.st_mode)
+        same = same and entry.size in (None, facts.st_size) and entry.mtime in (None, clamped(facts.st_mtime_ns))
+        same = same and (entry.changed is None or clamped(facts.st_ctime_ns) <= entry.changed)
+        return Standing.UNCHANGED if same else Standing.CHANGED
+
+    @property
+    def removes_only_empty(self) -> bool:
+        """Tell that the system refuses to remove a directory that is not empty."""
+        return True
+
+    async def is_empty(self, key: bytes) -> bool:
+        """Tell whether nothing lies in a directory."""
+        return not await self.running.on_disk(os.listdir, self._root + key)
+
     # reading ---------------------------------------------------------------------------------------------------
 
     async def read(self, entry: Entry) -> bytes:
@@ -146,6 +184,7 @@ class LocalStorage(Storage):
 
     def _read_whole(self, entry: Entry) -> bytes:
         descriptor, facts = self.open_source(entry)
+        entry.identity = _identity(facts)
         try:
             data = os.read(descriptor, facts.st_size)
             while len(data) < facts.st_size and (more := os.read(descriptor, facts.st_size - len(data))):
@@ -200,13 +239,26 @@ class LocalStorage(Storage):
         return "size"
 
     def _write_whole(self, entry: Entry, data: bytes) -> None:
+        existing = self._existing(entry)
+        if existing is not None:
+            with existing:
+                existing.write(data, 0)
+                existing.finish(entry.mtime, len(data))
+            return
         with self._partial(entry.key) as partial:
             partial.write(data, 0)
             partial.finish(entry.mtime, len(data))
 
     async def begin(self, entry: Entry) -> Upload:
         """Begin a large file: a partial of its full length, into which parts are written in any order."""
+        existing = await self.running.in_pool(self._existing, entry)
+        if existing is not None:
+            return InPlaceUpload(existing, entry, self.running)
         return await self.running.in_pool(lambda: LocalUpload(self._partial(entry.key), entry, self.running))
+
+    def _existing(self, entry: Entry) -> InPlaceFile | None:
+        """Open the file that ``--inplace`` writes into; None where a new one is to take the name."""
+        return InPlaceFile.of(self._write_to, *self.place(entry.key), entry) if self.running.inplace else None
 
     def direct(self, source: Storage) -> DirectCopy | None:
         """Return the copying of files between two local trees, by this process and a helper."""

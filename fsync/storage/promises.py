@@ -40,6 +40,8 @@ PROMISES: Mapping[str, Traits] = {
         mtime_tick=1_000_000_000,
         final_put=True,
         server_side_copy=True,
+        metadata=True,
+        storage_classes=True,
         digest="md5",
     ),
 }

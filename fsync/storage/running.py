@@ -88,6 +88,12 @@ class Running:
     failures: Failures = field(default_factory=Failures)
     #: who carries the bytes of objects: ``auto``, ``obstore`` or ``fsspec``
     engine: str = "auto"
+    #: write into files that are there, instead of putting new ones in their place
+    inplace: bool = False
+    #: storage class of new objects, where the destination has classes; None for its own choice
+    storage_class: str | None = None
+    #: carry what a source object says of itself, its type and the like
+    metadata: bool = True
     #: bytes written so far
     moved: int = 0
     #: large objects under way by key; the local disk's thread writes it too

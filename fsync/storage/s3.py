@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import mimetypes
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -25,6 +24,7 @@ from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.s3_columns import columns_of, take_columns
 from fsync.storage.s3_engine import S3Bodies
+from fsync.storage.s3_headers import archived, to_say, to_say_anew, told
 from fsync.storage.s3_listing import explained, timestamp
 from fsync.storage.s3_listing import pages as listed
 from fsync.storage.walk import Prunes
@@ -35,8 +35,6 @@ _log = logging.getLogger("fsync")
 #: the most that one copy_object call takes (Amazon S3 API reference, CopyObject)
 _WHOLE_COPY = 5 << 30
 _DELETE_AT_ONCE = 1000
-#: what a GET tells of an object that a PUT can say again
-_METADATA = ("ContentType", "CacheControl", "ContentEncoding", "ContentDisposition", "ContentLanguage", "Metadata")
 
 
 class S3Storage(Storage):
@@ -200,7 +198,7 @@ class S3Storage(Storage):
         moment = int(head["LastModified"].timestamp()) * 1_000_000_000
         etag = head.get("ETag", "").strip('"') or None
         digest = etag if etag and is_md5(etag) else None
-        return Entry(key, head["ContentLength"], moment, etag, digest, metadata=_metadata(head))
+        return Entry(key, head["ContentLength"], moment, etag, digest, metadata=told(head))
 
     # bodies ----------------------------------------------------------------------------------------------------
 
@@ -213,7 +211,7 @@ class S3Storage(Storage):
     async def read(self, entry: Entry) -> bytes:
         """Return the whole content of a small object, of the listed version; its metadata goes into ``entry``."""
         answer, data = await self._get(entry)
-        entry.metadata = _metadata(answer)
+        entry.metadata = told(answer)
         if len(data) != entry.size:
             raise ShortRead(f"read {len(data)} bytes where the listing said {entry.size}")
         return data
@@ -232,7 +230,7 @@ class S3Storage(Storage):
             yield await self.part(entry, offset, min(part_size, entry.size - offset))
 
     async def _get(self, entry: Entry, span: tuple[int, int] | None = None) -> tuple[Mapping[str, Any], bytes]:
-        """Return what an answer says of an object (the words of _METADATA) and its bytes, of the listed version."""
+        """Return what an answer says of an object and its bytes, of the listed version."""
         key = self._key(entry.key)
         try:
             engine = self._engine(key)
@@ -247,16 +245,17 @@ class S3Storage(Storage):
                     raise ShortRead(f"the server sends more than the {entry.size} bytes of the listing")
                 return answer, await body.read()
         except Exception as error:
-            raise self._object_error(error) from error
+            raise self._object_error(error, entry) from error
 
-    def _object_error(self, error: Exception) -> Exception:
+    def _object_error(self, error: Exception, entry: Entry) -> Exception:
         """Turn an error of one source object into what it means for that object."""
         if isinstance(error, ObjectError):
             return error
         if http_status(error) == 412:
             return SourceChanged("the source changed after it was listed")
-        if service_code(error) == "InvalidObjectState":
-            return ObjectError("the object is archived: restore it first (aws s3api restore-object)")
+        if service_code(error) in ("InvalidObjectState", "ObjectNotInActiveTierError"):
+            endpoint = _place(self.address.storage_options)[0]
+            return archived(self._bucket, self._key(entry.key), endpoint)
         if classify(error) is Verdict.GONE:
             return SourceVanished("the source is gone")
         return error
@@ -265,7 +264,7 @@ class S3Storage(Storage):
 
     async def put(self, entry: Entry, data: bytes) -> str:
         """Write a small object in one request, whose checksum the server verifies."""
-        key, described = self._key(entry.key), {**self._always, **_described(entry)}
+        key, described = self._key(entry.key), {**self._always, **to_say(entry, self.running)}
         digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
         engine, attributes = self._engine(key), attributes_of(described)
         if engine is not None and attributes is not None:
@@ -282,6 +281,7 @@ class S3Storage(Storage):
         assert entry.size is not None
         key, size, journal = self._key(entry.key), part_size(entry.size), self.running.journal
         version = [self.running.origin, entry.size, entry.mtime, entry.etag, entry.identity]
+        version += [self.running.storage_class, self.running.metadata]
         known = journal.adopt(self._place, key, version, size) if entry.etag or entry.identity else None
         if known is not None:
             upload = MultipartUpload(self.running, self.call_s3, key, known.upload, size)
@@ -294,7 +294,7 @@ class S3Storage(Storage):
             else:
                 _log.info("%s is resumed: %d parts are there already", printable(entry.key), len(upload.present))
                 return upload
-        answer = await self.call_s3("create_multipart_upload", Key=key, **_described(entry))
+        answer = await self.call_s3("create_multipart_upload", Key=key, **to_say(entry, self.running))
         journal.began(OpenUpload(answer["UploadId"], self._place, key, version, size))
         return MultipartUpload(self.running, self.call_s3, key, answer["UploadId"], size)
 
@@ -320,6 +320,12 @@ class S3Storage(Storage):
     async def put_directory(self, key: bytes) -> None:
         """Write the marker of a directory: an object without bytes whose key ends in ``/``."""
         await self.call_s3("put_object", Key=self._key(key), Body=b"", ContentType="application/x-directory")
+
+    async def is_empty(self, key: bytes) -> bool:
+        """Tell whether a marker is all that a listing of it shows."""
+        answer = await self._list(Prefix=self._key(key), MaxKeys=2)
+        # keys come as the store has them
+        return {*columns_of(answer).key} <= {self._key(key).encode("utf-8", "surrogateescape")}
 
     async def remove_directory(self, key: bytes) -> bool:
         """Remove the marker of a directory."""
@@ -373,7 +379,8 @@ class S3Storage(Storage):
         pin = {"CopySourceIfMatch": f'"{entry.etag}"'} if entry.etag else {}
         try:
             if entry.size <= _WHOLE_COPY:
-                await self.call_s3("copy_object", Key=self._key(entry.key), CopySource=origin, **pin)
+                said = to_say_anew(entry, self.running)
+                await self.call_s3("copy_object", Key=self._key(entry.key), CopySource=origin, **pin, **said)
                 return "server"
             present = await source.entry(entry.key)
             if present is None:
@@ -389,7 +396,7 @@ class S3Storage(Storage):
                 raise
             return "server"
         except Exception as error:
-            raise self._object_error(error) from error
+            raise source._object_error(error, entry) from error
 
     def clock(self) -> tuple[float, float]:
         """Return the bounds of how far the server's clock is ahead, from its answers' ``Date``."""
@@ -420,15 +427,3 @@ def _refused_by_seaweedfs(key: bytes) -> str | None:
 def _place(options: Mapping[str, Any]) -> tuple[Any, Any]:
     client = options.get("client_kwargs", {})
     return options.get("endpoint_url") or client.get("endpoint_url"), client.get("region_name")
-
-
-def _metadata(answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: answer[name] for name in _METADATA if answer.get(name)}
-
-
-def _described(entry: Entry) -> dict[str, Any]:
-    """Return what a PUT says about an object: what its source said, else a type guessed from the name."""
-    if entry.metadata:
-        return dict(entry.metadata)
-    guessed, encoding = mimetypes.guess_type(entry.key.rpartition(b"/")[2].decode("utf-8", "replace"))
-    return {"ContentType": guessed} if guessed and not encoding else {}

@@ -9,7 +9,7 @@ from itertools import repeat
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.errors import SourceChanged, SourceVanished, TypeClash, UnsafeName, WrongCopy
+from fsync.errors import Archived, SourceChanged, SourceVanished, TypeClash, UnsafeName, WrongCopy
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind, having
 from fsync.storage.base import DirectCopy, Entry, Storage, check_name
@@ -45,7 +45,8 @@ _FIELDS = ("size", "mtime", "etag", "digest", "link", "mode", "owner", "group")
 
 def direct_copy(source: Storage, destination: Storage) -> DirectCopy | None:
     """Return the call that copies a whole batch at once, None where objects go one by one."""
-    return None if destination.running.rate else destination.direct(source)
+    running = destination.running
+    return None if running.rate or running.inplace else destination.direct(source)
 
 
 async def copy_batch(source: Storage, destination: Storage, plan: pa.RecordBatch) -> Outcomes:
@@ -158,7 +159,8 @@ class _Attempts:
                     if outcome is not None:
                         return outcome
                     if not pacing.again(attempt, verdict):
-                        return Outcome(key, Status.FAILED, error=describe(error), fatal=verdict is Verdict.FATAL)
+                        status = Status.ARCHIVED if isinstance(error, Archived) else Status.FAILED
+                        return Outcome(key, status, error=describe(error), fatal=verdict is Verdict.FATAL)
                     await asyncio.sleep(pacing.wait(attempt, verdict))
                     if isinstance(error, SourceChanged):
                         self._entry = await _present(self._source, self._entry)

@@ -15,6 +15,8 @@ class Status(Enum):
 
     DONE = "done"
     FAILED = "failed"
+    #: failed, because the source object has to be restored before it can be read
+    ARCHIVED = "archived"
     #: the source was listed but is gone: nothing to copy, nothing to delete either
     VANISHED = "vanished"
     #: another kind of entry has the name at the destination

@@ -59,7 +59,7 @@ def test_spellings_of_one_line(words: tuple[str, ...]) -> None:
 def test_every_spelling_in_the_table_is_read_and_checked() -> None:
     values = {"N": "7", "SIZE": "64M", "SECONDS": "7", "N|N%": "7%", "K=V": "a=b", "ADDRESS": "c/", "DIR": ".",
               "MBPS": "7.5", "FILE": "r.csv", "KEY": "k", "BYTES": "7", "AGE": "7d", "TIME": "2026-01-01",
-              "ENGINE": "fsspec"}  # fmt: skip
+              "ENGINE": "fsspec", "PATTERN": "x", "NAME": "X"}  # fmt: skip
     for verb, facts in VERBS.items():
         for flag, row in flags_of(verb).items():
             if row.name == "rules":
@@ -325,7 +325,7 @@ def summary(**values: Any) -> dict[str, Any]:
     counts = dict.fromkeys(
         (
             *("copied", "updated", "deleted", "skipped", "excluded", "failed", "vanished", "protected", "extra"),
-            *("metadata", "bytes"),
+            *("metadata", "deleted_src", "bytes"),
         ),
         0,
     )
@@ -422,7 +422,8 @@ def test_lines_of_a_check() -> None:
 
 
 def figures(**values: Any) -> dict[str, Any]:
-    known = dict.fromkeys(("listed", "planned", "planned_bytes", "done", "bytes", "skipped", "failed", "deleted"), 0)
+    names = ("listed", "planned", "planned_bytes", "done", "bytes", "skipped", "failed", "deleted", "deleted_src")
+    known = dict.fromkeys(names, 0)
     rest = {"moved": values.get("bytes", 0), "large": []}
     return {"v": 1, "event": "progress", "listing": True, "seconds": 1.0, **known, **rest, **values}
 

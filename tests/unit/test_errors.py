@@ -28,6 +28,7 @@ EXIT_CODES = {
     "AccessDenied": 3,
     "SafetyStop": 4,
     "ObjectError": 1,
+    "Archived": 1,
     "TypeClash": 1,
     "UnsafeName": 1,
     "SourceChanged": 1,
