@@ -33,6 +33,9 @@ _UNSAFE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 #: the same for RE2, and a component of more than 255 bytes
 _UNSAFE_KEY = r"(?:\A|/)\.{0,2}(?:/|\z)|\x00|[^/]{256}"
 
+#: bytes of a file that is read or written in one short call
+_SHORT = 256 << 10
+
 #: the longest path that the system's calls take (limits.h counts the NUL byte too)
 _PATH_MAX = 4095
 
@@ -180,7 +183,9 @@ class LocalStorage(Storage):
 
     async def read(self, entry: Entry) -> bytes:
         """Return the whole content of a small file, unchanged while it was read."""
-        return await self.running.in_pool(self._read_whole, entry)
+        if (entry.size or 0) > _SHORT:
+            return await self.running.in_pool(self._read_whole, entry)
+        return await self.running.files.run(self._read_whole, entry)
 
     def _read_whole(self, entry: Entry) -> bytes:
         descriptor, facts = self.open_source(entry)
@@ -235,7 +240,10 @@ class LocalStorage(Storage):
 
     async def put(self, entry: Entry, data: bytes) -> str:
         """Write a small file whole under a partial name, then give it its own; the length is what verifies it."""
-        await self.running.in_pool(self._write_whole, entry, data)
+        if len(data) > _SHORT:
+            await self.running.in_pool(self._write_whole, entry, data)
+        else:
+            await self.running.files.run(self._write_whole, entry, data)
         return "size"
 
     def _write_whole(self, entry: Entry, data: bytes) -> None:

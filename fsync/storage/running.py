@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fsync.pacing import Pacing, classify
+from fsync.storage.gathering import Gathering
 from fsync.storage.journal import Journal
 
 T = TypeVar("T")
@@ -27,20 +29,46 @@ class Budget:
 
     def __init__(self, most: int) -> None:
         self._most, self._taken = most, 0
-        self._freed = asyncio.Condition()
+        #: who waits for how much, first come first served
+        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
 
     @asynccontextmanager
     async def claim(self, size: int) -> AsyncIterator[None]:
         """Hold ``size`` bytes for the length of an ``async with`` block, waiting until they are free."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: not self._taken or self._taken + size <= self._most)
+        if self._waiting or not self._fits(size):
+            await self._turn(size)
+        else:
             self._taken += size
         try:
             yield
         finally:
-            async with self._freed:
+            self._taken -= size
+            self._pass_on()
+
+    def _fits(self, size: int) -> bool:
+        return not self._taken or self._taken + size <= self._most
+
+    async def _turn(self, size: int) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((turn, size))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                # the bytes had been given already
                 self._taken -= size
-                self._freed.notify_all()
+            self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            turn, size = self._waiting[0]
+            if not turn.done():
+                if not self._fits(size):
+                    return
+                self._taken += size
+                turn.set_result(None)
+            self._waiting.popleft()
 
 
 @dataclass(slots=True)
@@ -109,6 +137,8 @@ class Running:
     _free_at: float = 0.0
     pool: ThreadPoolExecutor = field(init=False)
     disk: ThreadPoolExecutor = field(init=False)
+    #: short calls on local files
+    files: Gathering = field(init=False)
     #: objects under way
     slots: asyncio.Semaphore = field(init=False)
     #: bytes in buffers
@@ -122,6 +152,7 @@ class Running:
         self.buffers = Budget(self.memory)
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fsync-io")
         self.disk = ThreadPoolExecutor(1, thread_name_prefix="fsync-disk")
+        self.files = Gathering(self.disk, self.pool, self.threads)
 
     async def in_pool(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call in the pool."""

@@ -71,6 +71,16 @@ def scenarios(draw: st.DrawFn, source: type[Side], destination: type[Side]) -> S
 def test_a_sync_makes_both_ends_equal_and_a_second_one_does_nothing(
     source: str, destination: str, places: Places
 ) -> None:
+    check_pair(source, destination, places)
+
+
+@pytest.mark.parametrize(("source", "destination"), [("local", "moto"), ("moto", "local"), ("moto", "seaweed")])
+def test_the_same_with_all_bytes_carried_by_s3fs(source: str, destination: str, places: Places) -> None:
+    check_pair(source, destination, places, engine="fsspec")
+
+
+def check_pair(source: str, destination: str, places: Places, **options: Any) -> None:
+    """Sync generated trees through rounds of edits, each time looking at both ends."""
     # a sync waits for a clock that ticks once a second, so few examples there, with many keys and edits each
     slow = max(SIDES[source].tick, SIDES[destination].tick) >= 1_000_000_000
 
@@ -87,6 +97,7 @@ def test_a_sync_makes_both_ends_equal_and_a_second_one_does_nothing(
         dst.age()
         src.fill(scenario.tree)
         pair, tree = Pair(src, dst), dict(scenario.tree)
+        pair.options |= options
         pair.check_sync(tree)
         for number, made in enumerate(scenario.rounds):
             note(f"round {number}")
