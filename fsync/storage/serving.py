@@ -38,7 +38,10 @@ def _answer(value: Any) -> None:
 def copy() -> None:
     """Copy batches of files until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    source_base, source_prefix, base, prefix, run_id, umask, mask, check = _receive()
+    try:
+        source_base, source_prefix, base, prefix, run_id, umask, mask, check = _receive()
+    except EOFError:
+        return
     os.umask(umask)
     source = Tree(Directories(source_base, follow=True), source_prefix)
     destination = Tree(Directories(base, follow=False, own=prefix), prefix)
@@ -61,7 +64,10 @@ def copy() -> None:
 def scan() -> None:
     """Read the rest of a tree; whoever does not want it any more closes the other end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    rest = _receive()
+    try:
+        rest = _receive()
+    except EOFError:
+        return
     try:
         while (page := rest.more()) is not None:
             _answer(page)

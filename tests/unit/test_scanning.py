@@ -133,3 +133,11 @@ def test_what_is_unknown_is_null(tree: Path) -> None:
     assert (rows[b"d1/"]["kind"], rows[b"d1/"]["size"], rows[b"d1/f00001"]["size"]) == (Kind.DIRECTORY, 0, 0)
     assert rows[b"e"]["mode"] is None
     assert rows[b"d1/f00001"]["mode"] is not None
+
+
+@pytest.mark.parametrize("serve", ["scan", "copy"])
+def test_a_helper_whose_owner_has_gone_says_nothing(serve: str, capfd: pytest.CaptureFixture[str]) -> None:
+    child = Child(serve)
+    child.end_input()
+    child.close()
+    assert capfd.readouterr().err == ""
