@@ -13,6 +13,7 @@ from fsync.cli.faults import Hide, explain
 from fsync.cli.logfile import LogFile
 from fsync.cli.logs import logging_to
 from fsync.cli.output import complain
+from fsync.cli.repeating import repeat_line
 from fsync.cli.text import difference_line, failed_line, one_line, plan_line, summary_lines, total_line
 from fsync.display import Display
 from fsync.errors import FsyncError
@@ -68,6 +69,11 @@ def sync_command(command: Command, hide: Hide) -> int:
             log.lines([f"fsync: ERROR: {failed_line(result.failed)}"] if result.failed else [])
     told.end(None, hide, json=options.json, quiet=options.quiet)
     if result.failed:
+        if not (options.quiet or options.json):
+            given = command.addresses, command.options
+            line = repeat_line(command.verb, *given, result.failures, result.failed, hide)
+            if line:
+                complain(line)
         complain(f"fsync: ERROR: {failed_line(result.failed)}")
     return result.exit_code
 
