@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from fsync.cli.foreign import NOT_YET
 from tests.model import rules as random_rules
 from tests.model.differences import ENDINGS, NOT_EMPTY, OUTCOMES, End, Fate, only_not_empty
 from tests.model.programs import Ended, fsync, juicefs_sync
@@ -300,7 +299,7 @@ def random_case(random: Random) -> Case:
     # --limit counts what the limits leave out here, and not there
     limited = random.random() < 0.2 and "--limit" not in options
     limits = _random_limits(random) if limited else Limits()
-    removes = random.random() < 0.4 and "--delete-src" not in NOT_YET
+    removes = random.random() < 0.4
     plain = not links and limits == Limits() and not {"--perms", "--limit"} & set(options)
     if removes and plain and alone == ["--size-only"]:
         # By the binary's own rule fsync removes from the source what the binary removes. With --perms it does not:
