@@ -328,6 +328,8 @@ def _check_spill_dir(directory: str | None) -> None:
 def _running(options: Options) -> Running:
     return Running(
         threads=options.threads,
+        list_threads=options.list_threads,
+        list_depth=options.list_depth,
         processes=options.processes,
         timeout=options.timeout,
         memory=options.memory,

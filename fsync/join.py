@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -28,8 +30,7 @@ async def windows(
     """Cut two streams of sorted pages into windows, at the smaller of the two last keys at hand."""
     left, right = _Side(source), _Side(destination)
     while True:
-        await left.fill()
-        await right.fill()
+        await _both(left.fill(), right.fill())
         ends = [last_key(side.held) for side in (left, right) if side.held.num_rows and not side.ended]
         if not ends:
             if left.held.num_rows or right.held.num_rows:
@@ -37,6 +38,17 @@ async def windows(
             return
         cut = min(ends)
         yield Window(left.take(cut), right.take(cut))
+
+
+async def _both(*fills: Coroutine[Any, Any, None]) -> None:
+    """Await both sides' next pages at once; when one fails, or the run is cancelled, the other is ended first."""
+    tasks = [asyncio.ensure_future(fill) for fill in fills]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Side:

@@ -15,6 +15,7 @@ from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import PAGE, Kind, concatenate, having, last_key
 from fsync.sorting import sorted_pages
 from fsync.storage.base import Entry, Storage
+from fsync.storage.turns import closing
 from fsync.traits import KeyOrder
 
 #: pages that a listing may be ahead of its reader
@@ -92,21 +93,22 @@ async def in_order(pages: AsyncIterator[pa.RecordBatch], given: str) -> AsyncIte
     """
     last: pa.RecordBatch | None = None
     repeated = False
-    async for page in pages:
-        if not page.num_rows:
-            continue
-        keys = page.column("key")
-        follows = last is None or last.column("key")[0].as_py() < keys[0].as_py()
-        if not follows or not pc.all(pc.less(keys[:-1], keys[1:])).as_py():
-            before = 0 if last is None else 1
-            whole = concatenate([last, page], PAGE) if last is not None else page
-            page, repeated = _without_repetitions(whole, given, repeated)
-            page = page.slice(before)
-        else:
-            repeated = False
-        if page.num_rows:
-            last = page.slice(page.num_rows - 1)
-            yield page
+    async with closing(pages):
+        async for page in pages:
+            if not page.num_rows:
+                continue
+            keys = page.column("key")
+            follows = last is None or last.column("key")[0].as_py() < keys[0].as_py()
+            if not follows or not pc.all(pc.less(keys[:-1], keys[1:])).as_py():
+                before = 0 if last is None else 1
+                whole = concatenate([last, page], PAGE) if last is not None else page
+                page, repeated = _without_repetitions(whole, given, repeated)
+                page = page.slice(before)
+            else:
+                repeated = False
+            if page.num_rows:
+                last = page.slice(page.num_rows - 1)
+                yield page
 
 
 def _without_repetitions(page: pa.RecordBatch, given: str, repeated: bool) -> tuple[pa.RecordBatch, bool]:
@@ -130,16 +132,14 @@ async def look_ahead(pages: AsyncIterator[pa.RecordBatch]) -> AsyncGenerator[pa.
     queue: asyncio.Queue[pa.RecordBatch | BaseException | None] = asyncio.Queue(_LOOK_AHEAD)
 
     async def fetch() -> None:
-        try:
-            async for page in pages:
-                await queue.put(page)
-        except Exception as error:
-            await queue.put(error)
-        else:
-            await queue.put(None)
-        finally:
-            if isinstance(pages, AsyncGenerator):
-                await pages.aclose()
+        async with closing(pages):
+            try:
+                async for page in pages:
+                    await queue.put(page)
+            except Exception as error:
+                await queue.put(error)
+            else:
+                await queue.put(None)
 
     task = asyncio.ensure_future(fetch())
     try:

@@ -18,6 +18,9 @@ def tell_unkept(options: Options, report: Report, source: Storage, destination: 
         if options.perms and not storage.traits.permissions:
             report.notice(f"--perms has no effect: {storage.address.given} keeps no permissions")
             break
+    single = [storage for storage in (source, destination) if not storage.sharded]
+    if options.list_threads > 1 and single:
+        report.notice(f"--list-threads: {single[0].address.given} is listed by one thread all the same")
     if options.links and source.traits.links and not destination.traits.links:
         report.notice(f"--links: {dst.given} holds no links, so links are left out")
     if options.storage_class is not None and not destination.traits.storage_classes:

@@ -268,6 +268,14 @@ class Options:
         -1, whole(-1), "--max-failure", "start nothing new once N entries have failed (0, -1: no limit)",
         group="running", metavar="N",
     )  # fmt: skip
+    list_threads: int = _row(
+        1, whole(1), "--list-threads", "requests of one listing in flight, where storages are listed by names",
+        group="running", verbs="sync check ls", metavar="N",
+    )  # fmt: skip
+    list_depth: int = _row(
+        1, whole(1), "--list-depth", "levels of directories at which --list-threads cuts a bucket's listing into parts",
+        group="running", verbs="sync check ls", metavar="N",
+    )  # fmt: skip
     processes: int = _row(
         1, whole(0), "--processes", "further processes that help to copy many local files (0: none)",
         group="running", metavar="N",

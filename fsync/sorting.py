@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from fsync.schema import PAGE, concatenate, last_key, rows_up_to
 from fsync.spool import Spool
+from fsync.storage.turns import closing
 
 #: rows of the batches that a sort writes and yields
 _ROWS = 8192
@@ -28,12 +29,13 @@ async def sorted_pages(
     held: list[pa.RecordBatch] = []
     size = 0
     try:
-        async for page in pages:
-            held.append(page)
-            size += page.nbytes
-            if size > memory // 3:
-                runs.append(_spill(_sorted_slices(held), directory))
-                held, size = [], 0
+        async with closing(pages):
+            async for page in pages:
+                held.append(page)
+                size += page.nbytes
+                if size > memory // 3:
+                    runs.append(_spill(_sorted_slices(held), directory))
+                    held, size = [], 0
         if not runs:
             for batch in _sorted_slices(held):
                 yield batch

@@ -166,8 +166,7 @@ REFUSED: dict[str, str] = {
 #: options of juicefs sync that this version of fsync does not have
 NOT_YET = frozenset(
     {
-        *("--enable-checkpoint", "--checkpoint-force-reset", "--checkpoint-interval", "--list-threads"),
-        *("--list-depth", "--traffic-control-url"),
+        *("--enable-checkpoint", "--checkpoint-force-reset", "--checkpoint-interval", "--traffic-control-url"),
         *("--encrypt-rsa-key", "--decrypt-rsa-key", "--encrypt-algo", "--decrypt-algo"),
         *("--worker", "--manager", "--manager-addr", "--metrics", "--no-color"),
     }

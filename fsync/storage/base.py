@@ -24,6 +24,7 @@ from fsync.storage.info import row_of
 from fsync.storage.passed import Passed
 from fsync.storage.running import Running
 from fsync.storage.standing import Standing, standing_of
+from fsync.storage.turns import closing
 from fsync.storage.walk import Prunes, bare, page_of_rows, walk
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
@@ -128,6 +129,9 @@ class Storage:
         mtime_tick=1_000_000_000,
     )
 
+    #: several requests of one listing can be under way
+    sharded: ClassVar[bool] = True
+
     def __init__(self, address: Address, running: Running) -> None:
         self.address = address
         self.running = running
@@ -222,8 +226,9 @@ class Storage:
         spares requests; where it is ``under`` a directory, only that one is listed. Raises ListingError for anything
         but a directory that is proven gone.
         """
-        async for page in walk(self, prunes, within):
-            yield page
+        async with closing(walk(self, prunes, within)) as found:
+            async for page in found:
+                yield page
 
     async def rows(self, keys: Sequence[bytes], *, follow: bool = True, directories: bool = True) -> pa.RecordBatch:
         """Return the rows of exactly these keys, in their order, as a listing would give them.

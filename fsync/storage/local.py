@@ -44,6 +44,7 @@ class LocalStorage(Storage):
     """A local tree; the address's own path may hold links, what lies below it is never written through one."""
 
     family = "local"
+    sharded = False
     traits = PROMISES["local"]
     ranged = True
     near = True

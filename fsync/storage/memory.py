@@ -22,6 +22,7 @@ class MemoryStorage(Storage):
     """What begins with a root in fsspec's shared store; objects appear whole, times are those of writing."""
 
     family = "memory"
+    sharded = False
     traits = PROMISES["memory"]
 
     def __init__(self, address: Address, running: Running) -> None:

@@ -102,6 +102,9 @@ class Running:
     """
 
     threads: int = 10
+    #: requests of one listing under way, and how many levels of names it is cut at
+    list_threads: int = 1
+    list_depth: int = 1
     processes: int = 1
     #: helper processes that read local trees
     scanners: int = 0

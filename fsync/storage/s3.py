@@ -25,8 +25,10 @@ from fsync.storage.running import Running
 from fsync.storage.s3_columns import columns_of, take_columns
 from fsync.storage.s3_engine import S3Bodies
 from fsync.storage.s3_headers import archived, to_say, to_say_anew, told
-from fsync.storage.s3_listing import explained, timestamp
+from fsync.storage.s3_listing import explained, proven, timestamp
 from fsync.storage.s3_listing import pages as listed
+from fsync.storage.s3_shards import Shards
+from fsync.storage.turns import closing
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder
 
@@ -157,12 +159,26 @@ class S3Storage(Storage):
     async def pages(
         self, *, follow: bool = True, prunes: Prunes | None = None, within: KeyRange = EVERY_KEY
     ) -> AsyncIterator[pa.RecordBatch]:
-        """Yield the listing's pages as the server gives them; see :func:`s3_listing.pages`."""
+        """Yield the listing's pages as the server gives them, by several requests at once with ``--list-threads``."""
         ordered = self.traits.key_order is KeyOrder.BYTES
-        async for page in listed(self._list, self._prefix, self.address, within, ordered=ordered):
-            yield page
+        if self.running.list_threads > 1:
+            found = Shards(
+                self._list, self._prefix, self.address, within, prunes, ordered=ordered,
+                at_once=self.running.list_threads, depth=self.running.list_depth,
+            ).pages()  # fmt: skip
+        else:
+            found = listed(self._list, self._prefix, self.address, within, ordered=ordered)
+        async with closing(found):
+            async for page in found:
+                yield page
 
     async def _list(self, **arguments: Any) -> dict[str, Any]:
+        answer = await self._list_once(**arguments)
+        if self._server.startswith("SeaweedFS") and "MaxKeys" not in arguments:
+            return await proven(answer, self._list_once, self.address, **arguments)
+        return answer
+
+    async def _list_once(self, **arguments: Any) -> dict[str, Any]:
         try:
             return await self.running.retried(lambda: self.call_s3("list_objects_v2", **arguments))
         except Exception as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -22,22 +23,45 @@ Ask = Callable[..., Awaitable[dict[str, Any]]]
 
 #: pages without a key that may follow each other before a listing counts as stuck
 _EMPTY_PAGES = 1000
+#: characters that XML cannot hold
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 async def pages(
-    ask: Ask, prefix: str, address: Address, within: KeyRange = EVERY_KEY, *, ordered: bool = False
-) -> AsyncIterator[pa.RecordBatch]:
-    """Yield the pages of all keys that begin with ``prefix``, as the server gives them.
+    ask: Ask,
+    root: str,
+    address: Address,
+    within: KeyRange = EVERY_KEY,
+    *,
+    ordered: bool = False,
+    prefix: str | None = None,
+) -> AsyncGenerator[pa.RecordBatch]:
+    """Yield the pages of all keys that begin with ``root``, as the server gives them, relative to it.
 
-    Zero-byte keys that end in ``/`` are rows of kind DIRECTORY. Only a server that is known to list by bytes
-    (``ordered``) is asked to begin near the start of ``within``; the listing's reader ends it. Raises ListingError
-    where the end of the listing is not proven: a page that says there is more without saying where, or a place that
-    repeats itself.
+    Zero-byte keys that end in ``/`` are rows of kind DIRECTORY. ``prefix`` lists only what begins with it, which is
+    ``root`` and more. Only a server that is known to list by bytes (``ordered``) is asked to begin near the start of
+    ``within``; the listing's reader ends it. Raises ListingError as :func:`answers` does.
     """
-    place = {"Prefix": prefix + within.under.decode("utf-8", "surrogateescape")}
+    place = {"Prefix": first_prefix(root, within) if prefix is None else prefix}
     before = within.just_before if ordered else None
     if before is not None:
-        place["StartAfter"] = prefix + before.decode()
+        place["StartAfter"] = root + before.decode()
+    async for _, columns in answers(ask, address, **place):
+        if columns.key:
+            yield page_of(columns, root, address)
+
+
+def first_prefix(root: str, within: KeyRange) -> str:
+    """Return the prefix of all keys in a range."""
+    return root + within.under.decode("utf-8", "surrogateescape")
+
+
+async def answers(ask: Ask, address: Address, **place: str) -> AsyncGenerator[tuple[dict[str, Any], Columns]]:
+    """Yield all answers to one question, each with its rows.
+
+    Raises ListingError where the end of the listing is not proven: an answer that says there is more without saying
+    where, or a place that repeats itself.
+    """
     token: str | None = None
     empty = 0
     while True:
@@ -47,20 +71,45 @@ async def pages(
             columns = columns_of(answer)
         except (KeyError, ValueError, OverflowError) as error:
             raise ListingError(f"cannot list {address.given}: the server lists what is no entry: {error!r}") from error
-        rows = len(columns.key)
-        if rows:
-            empty = 0
-            yield _page(columns, prefix, address)
+        yield answer, columns
         if not answer.get("IsTruncated"):
             return
         following = answer.get("NextContinuationToken")
-        empty += not rows
+        empty = 0 if columns.key or answer.get("CommonPrefixes") else empty + 1
         if not following or following == token or empty > _EMPTY_PAGES:
             raise ListingError(f"cannot list {address.given}: the server does not say how the listing goes on")
         token = following
 
 
-def _page(columns: Columns, prefix: str, address: Address) -> pa.RecordBatch:
+async def proven(answer: dict[str, Any], ask: Ask, address: Address, **arguments: Any) -> dict[str, Any]:
+    """Return an answer of SeaweedFS, or a longer one in its place, behind which the listing goes on where it should.
+
+    Where one with a prefix is full to the last row and that is the marker of a directory, SeaweedFS (seen with 4.48)
+    says that nothing follows, whatever does: a full last page is asked for again with more rows. Its tokens are the
+    last key or prefix, and what XML cannot hold is replaced in them: the name itself takes the place of such a token.
+    """
+    while not answer.get("IsTruncated"):
+        most, asked = answer.get("MaxKeys", 0), arguments.get("MaxKeys", 0)
+        if len(columns_of(answer).key) + len(answer.get("CommonPrefixes", ())) < most:
+            break
+        if most < asked or not most:
+            raise ListingError(f"cannot list {address.given}: SeaweedFS does not say whether its listing goes on")
+        arguments["MaxKeys"] = 2 * most
+        answer = await ask(**arguments)
+    token = answer.get("NextContinuationToken", "")
+    if "\ufffd" in token:
+        keys = columns_of(answer).key
+        prefixes = answer.get("CommonPrefixes", ())
+        names = [*(key.decode() for key in keys[-1:]), *(common["Prefix"] for common in prefixes[-1:])]
+        meant = [name for name in names if _NOT_XML.sub("\ufffd", name) == token]
+        if len(meant) != 1:
+            raise ListingError(f"cannot list {address.given}: SeaweedFS does not say where its listing goes on")
+        answer["NextContinuationToken"] = meant[0]
+    return answer
+
+
+def page_of(columns: Columns, prefix: str, address: Address) -> pa.RecordBatch:
+    """Return the page of an answer's rows, their keys relative to ``prefix``; ListingError for a key without it."""
     start = prefix.encode("utf-8", "surrogateescape")
     if not (min(columns.key).startswith(start) and max(columns.key).startswith(start)):
         raise ListingError(f"cannot list {address.given}: the server lists keys that do not begin with what was asked")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -41,28 +43,85 @@ async def walk(storage: Storage, prunes: Prunes | None, within: KeyRange = EVERY
         raise SourceNotFound(f"{printable(start) if within.under else storage.address.given} does not exist")
     if within.under:
         keys, rows = [within.under], [await _own_row(storage, start)]
-    stack: list[Iterator[Child]] = [iter([child for child in top if child[0].startswith(start)])]
-    while stack:
-        child = next(stack[-1], None)
-        if child is None:
-            stack.pop()
-            continue
-        name, info = child
-        key = name[len(root) :].encode("utf-8", "surrogateescape")
-        row = row_of(info)
-        if name.endswith("/") and not within.misses(key) and not (prunes and prunes(key)):
-            below = await _children(storage, name, name.rstrip("/").rpartition("/")[0])
-            if below is None:
-                row = {**row, "kind": int(Kind.OTHER), "link": b"vanished"}
-            else:
-                stack.append(iter(below))
-        keys.append(key)
-        rows.append(row)
-        if len(keys) >= PAGE_ROWS:
-            yield page_of_rows(keys, rows)
-            keys, rows = [], []
+    top = [child for child in top if child[0].startswith(start)]
+
+    def key_of(name: str) -> bytes:
+        return name[len(root) :].encode("utf-8", "surrogateescape")
+
+    def entered(name: str) -> bool:
+        key = key_of(name)
+        return name.endswith("/") and not within.misses(key) and not (prunes and prunes(key))
+
+    coming = _Coming(storage, entered)
+    stack: list[Iterator[Child]] = [coming.enter(top)]
+    try:
+        while stack:
+            child = next(stack[-1], None)
+            if child is None:
+                stack.pop()
+                coming.leave()
+                continue
+            name, info = child
+            row = row_of(info)
+            if coming.holds(name):
+                below = await coming.children(name)
+                if below is None:
+                    row = {**row, "kind": int(Kind.OTHER), "link": b"vanished"}
+                else:
+                    stack.append(coming.enter(below))
+            keys.append(key_of(name))
+            rows.append(row)
+            if len(keys) >= PAGE_ROWS:
+                yield page_of_rows(keys, rows)
+                keys, rows = [], []
+    finally:
+        await coming.close()
     if keys:
         yield page_of_rows(keys, rows)
+
+
+class _Coming:
+    """The directories that a walk comes to; with ``--list-threads`` the next few are listed before it does."""
+
+    def __init__(self, storage: Storage, entered: Callable[[str], bool]) -> None:
+        self._storage, self._entered = storage, entered
+        #: a level each: what is still to come there and is not being listed yet
+        self._levels: list[deque[str]] = []
+        self._under_way: dict[str, asyncio.Task[list[Child] | None]] = {}
+
+    def enter(self, children: list[Child]) -> Iterator[Child]:
+        """Begin with a directory's children, those to be entered in the order in which they come."""
+        self._levels.append(deque(dict.fromkeys(name for name, _ in children if self._entered(name))))
+        return iter(children)
+
+    def leave(self) -> None:
+        """End the level begun last."""
+        self._levels.pop()
+
+    def holds(self, name: str) -> bool:
+        """Tell whether the walk, having come to this name, enters it."""
+        level = self._levels[-1]
+        return name in self._under_way or bool(level and level[0] == name)
+
+    async def children(self, name: str) -> list[Child] | None:
+        """Return what :func:`_children` says of the directory that the walk has come to."""
+        if name not in self._under_way:
+            self._begin(self._levels[-1])
+        for level in reversed(self._levels):
+            while level and len(self._under_way) < self._storage.running.list_threads:
+                self._begin(level)
+        return await self._under_way.pop(name)
+
+    def _begin(self, level: deque[str]) -> None:
+        name = level.popleft()
+        parent = name.rstrip("/").rpartition("/")[0]
+        self._under_way[name] = asyncio.ensure_future(_children(self._storage, name, parent))
+
+    async def close(self) -> None:
+        """End what is still under way."""
+        for task in self._under_way.values():
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
 
 async def _own_row(storage: Storage, directory: str) -> dict[str, Any]:

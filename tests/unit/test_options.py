@@ -73,6 +73,8 @@ BAD: dict[str, list[Any]] = {
     "delete_prefix": _NO_FLAG,
     "backup_dir": [""],
     "threads": [*_NO_COUNT, 0, -1],
+    "list_threads": [0, -1, "many", 1.5],
+    "list_depth": [0, -1, "deep", 1.5],
     "processes": [*_NO_COUNT, -1],
     "memory": ["", "x", "5X", "-16M", True, [], "15M", 16 << 20 >> 1, -1, "1e9", "16 M M"],
     "spill_dir": ["", 5, b"x", True],
