@@ -157,8 +157,9 @@ def check_limits(
                 "if they are to go, raise it"
             )
     if strange is not None and not options.delete_prefix:
+        shown = printable(strange) or "an entry named exactly so"
         raise SafetyStop(
-            f"nothing was deleted: the addresses are prefixes, and {printable(strange)} matches only at the "
+            f"nothing was deleted: the addresses are prefixes, and {shown} matches only at the "
             "destination; end both addresses with / if directories are meant, else add --delete-prefix"
         )
 

@@ -84,8 +84,7 @@ class Selection:
             self._protect(of_kind(page, *self._protected))
             files = without_root(of_kind(page, *self._kinds))
             if self._left >= 0:
-                files = files.slice(0, self._left)
-                self._left -= files.num_rows
+                files = self._within_limit(files)
             counts["listed"] += files.num_rows
             if files.num_rows:
                 self._last = files.column("key")[files.num_rows - 1].as_py()
@@ -93,6 +92,20 @@ class Selection:
                 yield files
             if self._left == 0:
                 return
+
+    def _within_limit(self, files: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows up to the last one that ``--limit`` allows; those that size and time leave out do not count.
+
+        A file that lacks what those rules ask for counts.
+        """
+        criteria = self._ends.criteria
+        counting = pc.or_(criteria.wanted(files), criteria.unknown(files)).cast(pa.int64())
+        sofar = pc.cumulative_sum(counting)
+        rows = pc.sum(pc.less(sofar, pa.scalar(self._left, pa.int64()))).as_py() or 0
+        # the one that fills the limit is the last
+        files = files.slice(0, rows + 1 if self._left else 0)
+        self._left -= pc.sum(counting.slice(0, files.num_rows)).as_py() or 0
+        return files
 
     async def destination(self) -> AsyncIterator[pa.RecordBatch]:
         """Yield the destination rows that can be matched or be extras."""

@@ -32,6 +32,9 @@ def open_filesystem(
     kept = {name: value for name, value in address.storage_options.items() if name not in without}
     options = {**kept, **(changed or {})}
     caches = {"skip_instance_cache": True, "use_listings_cache": False}
+    if address.family == "sftp":
+        # sshfs hands what it does not know to asyncssh, which refuses it, and it keeps no listings
+        del caches["use_listings_cache"]
     try:
         if given is not None:
             return type(given)(*given.storage_args, **{**given.storage_options, "asynchronous": False, **caches})

@@ -142,3 +142,15 @@ def test_what_no_listing_tells_is_asked_for_once_and_what_stays_unknown_is_left_
     assert ended.result is not None
     assert [text for text in ended.result.notices if text.startswith("1 files were left out")]
     assert [path for path in asked if path.endswith("never")] == ["/v/never"]
+
+
+def test_a_limit_counts_what_is_wanted(tmp_path: Path) -> None:
+    source = fill(tmp_path / "s", {f"{number}{'ab'[number % 2]}": b"x" * (number % 2) for number in range(8)})
+    assert run(f"{source}/", f"{tmp_path}/d/", limit=2, min_size=1).code == 0
+    assert set(contents(tmp_path / "d")) == {"1b", "3b"}
+    # what the destination has up to the last entry considered, and the source does not, is all that may go
+    fill(tmp_path / "d", {"2z": b"e", "4z": b"e"})
+    assert run(f"{source}/", f"{tmp_path}/d/", limit=2, min_size=1, delete_dst=True).code == 0
+    assert set(contents(tmp_path / "d")) == {"1b", "3b", "4z"}
+    assert run(f"{source}/", f"{tmp_path}/e/", limit=0, min_size=1).code == 0
+    assert contents(tmp_path / "e") == {}

@@ -525,6 +525,13 @@ def test_an_allowance_covers_what_the_clocks_can_differ(
     assert rule.late_allowance >= rule.allowance
 
 
+def test_an_etag_of_zeros_tells_nothing() -> None:
+    rule = but(UPLOAD, same_kind=True)
+    for etag, reason in (("0" * 32, Reason.SUSPECT), (f"{'0' * 32}-1", Reason.SUSPECT), ("0a" * 16, Reason.SAME)):
+        sides = [page({"key": b"k", "mtime": moment, "etag": etag}) for moment in (T, T - S)]
+        assert rows_of([decide(Window(*sides), rule).rows])[0]["reason"] == reason
+
+
 @pytest.mark.parametrize(
     ("source", "destination", "same"),
     [
