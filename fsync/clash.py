@@ -20,7 +20,7 @@ from fsync.ends import Ends
 from fsync.executor import Executor
 from fsync.schema import PLAN, concatenate
 from fsync.spool import Spool
-from fsync.storage.base import Entry
+from fsync.storage.entry import Entry
 from fsync.traits import Rename
 from fsync.transfer import Outcome, Status
 from fsync.transfer.batch import entries_of

@@ -21,7 +21,8 @@ from fsync.options import Options
 from fsync.pacing import describe
 from fsync.schema import KEYS, PAGE, PLAN, Action, Kind, Reason, having
 from fsync.spool import Spool
-from fsync.storage.base import Entry, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
 from fsync.transfer.batch import copy_one, entries_of
 from fsync.transfer.outcomes import Outcome, Status
 

@@ -40,7 +40,8 @@ from fsync.report import Listener, Report
 from fsync.schema import KEYS, PLAN, RESULT_WORDS, Kind, having
 from fsync.spool import Spool
 from fsync.storage import check_engine, open_storage
-from fsync.storage.base import Presence, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Presence
 from fsync.storage.running import Failures, Running
 from fsync.tables import TableFile
 from fsync.traits import KeyOrder, MtimeKind

@@ -13,7 +13,8 @@ from fsync.pacing import describe
 from fsync.report import Report, key_fields
 from fsync.schema import KEYS, RESULT_WORDS, Action, Kind, concatenate, having, in_words
 from fsync.spool import Spool
-from fsync.storage.base import Entry, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
 from fsync.transfer import Outcome, Status, copy_batch
 from fsync.transfer.batch import BatchStopped, copy_one, direct_copy, entries_of
 from fsync.transfer.outcomes import odd_ones

@@ -14,7 +14,8 @@ from fsync.filters import Rules
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import PAGE, Kind, concatenate, having, last_key
 from fsync.sorting import sorted_pages
-from fsync.storage.base import Entry, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
 from fsync.storage.turns import closing
 from fsync.traits import KeyOrder
 

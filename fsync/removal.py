@@ -19,7 +19,8 @@ from fsync.options import Options
 from fsync.pacing import describe
 from fsync.schema import PLAN, Action, Kind, Reason, concatenate, having
 from fsync.spool import Spool
-from fsync.storage.base import Entry, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
 from fsync.storage.standing import Standing
 from fsync.traits import MtimeKind
 from fsync.transfer import Outcome, Status

@@ -7,113 +7,30 @@ what they do better; every method here works for any registered fsspec protocol.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, ClassVar, Self, TypeVar
 
 import pyarrow as pa
 
 from fsync.address import Address
 from fsync.errors import AccessDenied, ListingError, ShortRead, UnsafeName
-from fsync.filters.literal import exclude_option
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind
+from fsync.storage.entry import Entry, Presence
 from fsync.storage.info import row_of
-from fsync.storage.passed import Passed
+from fsync.storage.naming import refused_as_path
 from fsync.storage.running import Running
 from fsync.storage.standing import Standing, standing_of
 from fsync.storage.turns import closing
+from fsync.storage.upload import DirectCopy, Hasher, Upload
 from fsync.storage.walk import Prunes, bare, page_of_rows, walk
 from fsync.traits import KeyOrder, MtimeKind, Traits
 
 T = TypeVar("T")
 
-#: bytes of one part of a streamed object
-PART = 8 << 20
-
 #: protocols whose packages refuse to remove a directory that is not empty
 _CAREFUL = frozenset({"memory", "sftp", "ssh", "ftp", "smb"})
-
-
-class Presence(Enum):
-    """What stands at the root of an address."""
-
-    NOTHING = "nothing"
-    FILE = "file"
-    DIRECTORY = "directory"
-
-
-@dataclass(slots=True)
-class Entry:
-    """One source object on its way: the facts of its listing row that a copy depends on.
-
-    ``mtime`` is in nanoseconds since 1970, None where unknown; ``size`` None where the listing has none.
-    """
-
-    key: bytes
-    size: int | None
-    mtime: int | None = None
-    etag: str | None = None
-    digest: str | None = None
-    kind: Kind = Kind.FILE
-    link: bytes | None = None
-    mode: int | None = None
-    owner: str | None = None
-    group: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    #: what tells a file from one put in its place with the same size and time (device, inode, change time);
-    #: None until it is known
-    identity: tuple[int, int, int] | None = None
-    #: the latest time at which the content can have come under its name, as the listing gave it
-    changed: int | None = None
-
-
-class Hasher(Protocol):
-    """What hashlib's objects offer."""
-
-    def update(self, data: bytes, /) -> None:
-        """Take more bytes."""
-
-    def hexdigest(self) -> str:
-        """Return the hash of all bytes taken."""
-
-
-#: copies the files of a PLAN batch, and gives by position the error of the only attempt at what was not copied
-DirectCopy = Callable[[pa.RecordBatch], Awaitable[Mapping[int, Exception]]]
-
-
-class Upload:
-    """A large object being written; it appears under its final name at :meth:`commit` or never.
-
-    Parts are numbered from 0 and hold ``part_size`` bytes each, the last one less. ``parallel`` says that parts may
-    be written in any order and several at once.
-    """
-
-    part_size: int = PART
-    parallel: bool = False
-    #: numbers of the parts that an earlier run has written
-    present: Collection[int] = ()
-
-    async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        """Write part ``number``."""
-        raise NotImplementedError
-
-    async def check(self, passed: Passed) -> bool:
-        """Read what was written before it takes its final name; VerifyError if it is not what passed.
-
-        Called between the last part and :meth:`commit`. False where it can be read under its final name only.
-        """
-        return False
-
-    async def commit(self) -> str:
-        """Give the object its final name; return what verified it."""
-        raise NotImplementedError
-
-    async def abort(self) -> None:
-        """Remove what was written; never raises for something that is already gone."""
-        raise NotImplementedError
 
 
 class Storage:
@@ -477,24 +394,3 @@ class Storage:
     def clock(self) -> tuple[float, float]:
         """Return the bounds, in seconds, of how far the clock that stamps uploads is ahead of ours."""
         return (0.0, 0.0)
-
-
-def refused_as_path(path: str) -> str | None:
-    """Return why a relative path of names cannot exist below a directory, or None."""
-    components = path.split("/")
-    if "\0" in path:
-        return "the name holds a NUL byte"
-    if any(component in (".", "..") for component in components):
-        return "the name has a component that is '.' or '..'"
-    if not all(components):
-        return "the name has an empty component, or begins or ends with '/'"
-    return None
-
-
-def check_name(storage: Storage, entry: Entry) -> None:
-    """Raise UnsafeName if a storage cannot hold an entry's key."""
-    why = storage.refuses(entry.key[:-1] if entry.kind is Kind.DIRECTORY else entry.key)
-    if why is not None:
-        # a rule speaks of keys below a directory
-        hint = f"; to leave it out: {exclude_option(entry.key)}" if storage.address.is_directory else ""
-        raise UnsafeName(f"{storage.address.given} cannot hold this name: {why}{hint}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fsync.address import Address
 from fsync.errors import BucketNotFound
 from fsync.schemes import OBJECT_FAMILIES
-from fsync.storage.base import Presence, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Presence
 from fsync.storage.promises import generic_traits
 from fsync.storage.running import Running
 

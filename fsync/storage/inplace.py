@@ -8,9 +8,10 @@ import stat
 from collections.abc import Callable
 
 from fsync.errors import TypeClash
-from fsync.storage.base import Entry, Upload
 from fsync.storage.directories import Directories
+from fsync.storage.entry import Entry
 from fsync.storage.running import Running
+from fsync.storage.upload import Upload
 
 #: what stands there is no file to be written into: a link, a directory, a pipe without a reader
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}

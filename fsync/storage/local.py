@@ -15,17 +15,20 @@ from fsync.errors import SourceChanged, TypeClash, UnsafeName
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import Kind
 from fsync.storage import aside, attributes
-from fsync.storage.base import DirectCopy, Entry, Presence, Storage, Upload, refused_as_path
+from fsync.storage.base import Storage
 from fsync.storage.directories import Directories
+from fsync.storage.entry import Entry, Presence
 from fsync.storage.inplace import InPlaceFile, InPlaceUpload
 from fsync.storage.lanes import Lanes
 from fsync.storage.local_copy import READ, Tree, check_unchanged, clamped
 from fsync.storage.lookup import Lookup
+from fsync.storage.naming import refused_as_path
 from fsync.storage.partial_file import LocalUpload, PartialFile
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.scanning import Scanning, page_of
 from fsync.storage.standing import Standing
+from fsync.storage.upload import DirectCopy, Upload
 from fsync.storage.walk import Prunes
 
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses

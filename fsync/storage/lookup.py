@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from fsync.storage.local_copy import clamped
 from fsync.storage.partial import is_partial
-from fsync.storage.scan import DIRECTORY, JUICEFS, JUICEFS_INODES, NOWHERE, UNKNOWN, Rows, Scan
+from fsync.storage.rows import DIRECTORY, UNKNOWN, Rows
+from fsync.storage.scan import JUICEFS, JUICEFS_INODES, NOWHERE, Scan
 
 
 class Lookup(Scan):

@@ -11,10 +11,12 @@ from fsync.address import Address
 from fsync.errors import ShortRead, SourceNotFound, SourceVanished, TypeClash, printable
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import Kind
-from fsync.storage.base import Entry, Presence, Storage, Upload
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry, Presence
 from fsync.storage.info import nanoseconds
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
+from fsync.storage.upload import Upload
 from fsync.storage.walk import PAGE_ROWS, Prunes, page_of_rows
 
 

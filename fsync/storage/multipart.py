@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fsync.pacing import Verdict, classify
-from fsync.storage.base import Upload
 from fsync.storage.running import Running
+from fsync.storage.upload import Upload
 
 MIB = 1 << 20
 _MOST_PARTS = 10_000

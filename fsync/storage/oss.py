@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from fsync.storage.base import Entry, Upload
+from fsync.storage.entry import Entry
 from fsync.storage.generic import GenericStorage
 from fsync.storage.promises import generic_traits
+from fsync.storage.upload import Upload
 
 
 class OssStorage(GenericStorage):

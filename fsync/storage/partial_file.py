@@ -7,8 +7,8 @@ import errno
 import os
 
 from fsync.errors import VerifyError
-from fsync.storage.base import Entry, Upload
 from fsync.storage.directories import Directories
+from fsync.storage.entry import Entry
 from fsync.storage.partial import (
     WRONG,
     create_partial,
@@ -19,6 +19,7 @@ from fsync.storage.partial import (
 )
 from fsync.storage.passed import Passed
 from fsync.storage.running import Running
+from fsync.storage.upload import Upload
 
 
 class PartialFile:

@@ -15,8 +15,10 @@ from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished, 
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.schema import Kind
-from fsync.storage.base import Entry, Hasher, Presence, Storage, Upload
+from fsync.storage import seaweedfs
+from fsync.storage.base import Storage
 from fsync.storage.clock import ClockSkew
+from fsync.storage.entry import Entry, Presence
 from fsync.storage.journal import OpenUpload
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
 from fsync.storage.object_engine import ObjectEngine, attributes_of
@@ -25,10 +27,11 @@ from fsync.storage.running import Running
 from fsync.storage.s3_columns import columns_of, take_columns
 from fsync.storage.s3_engine import S3Bodies
 from fsync.storage.s3_headers import archived, to_say, to_say_anew, told
-from fsync.storage.s3_listing import explained, proven, timestamp
+from fsync.storage.s3_listing import explained, timestamp
 from fsync.storage.s3_listing import pages as listed
 from fsync.storage.s3_shards import Shards
 from fsync.storage.turns import closing
+from fsync.storage.upload import Hasher, Upload
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder
 
@@ -148,7 +151,7 @@ class S3Storage(Storage):
         if not full:
             return "the key is empty"
         if self._server.startswith("SeaweedFS"):
-            return _refused_by_seaweedfs(full)
+            return seaweedfs.refused(full)
         return None
 
     def _key(self, key: bytes) -> str:
@@ -175,7 +178,7 @@ class S3Storage(Storage):
     async def _list(self, **arguments: Any) -> dict[str, Any]:
         answer = await self._list_once(**arguments)
         if self._server.startswith("SeaweedFS") and "MaxKeys" not in arguments:
-            return await proven(answer, self._list_once, self.address, **arguments)
+            return await seaweedfs.proven(answer, self._list_once, self.address, **arguments)
         return answer
 
     async def _list_once(self, **arguments: Any) -> dict[str, Any]:
@@ -426,18 +429,6 @@ class S3Storage(Storage):
         if dash and is_md5(digest) and count == str(-(-size // part_size(size))):
             return PartsHash(part_size(size))
         return None
-
-
-def _refused_by_seaweedfs(key: bytes) -> str | None:
-    """Return why SeaweedFS (seen with 4.48) cannot hold a key: it keeps files in directories, some of them its own."""
-    components = key.split(b"/")
-    if b"\\" in key or any(component in (b"", b".", b"..") for component in components):
-        return "SeaweedFS would store it under another name, or without its content"
-    if any(len(component) > 255 for component in components):
-        return "the name has a component of more than 255 bytes"
-    if any(component == b".uploads" or component.endswith(b".versions") for component in components[:-1]):
-        return "SeaweedFS keeps its own data in directories of that name and lists nothing of them"
-    return None
 
 
 def _place(options: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsync.errors import Archived, printable
-from fsync.storage.base import Entry
+from fsync.storage.entry import Entry
 from fsync.storage.running import Running
 
 #: what a GET or HEAD tells of an object that a PUT can say again

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -23,8 +22,6 @@ Ask = Callable[..., Awaitable[dict[str, Any]]]
 
 #: pages without a key that may follow each other before a listing counts as stuck
 _EMPTY_PAGES = 1000
-#: characters that XML cannot hold
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 async def pages(
@@ -79,33 +76,6 @@ async def answers(ask: Ask, address: Address, **place: str) -> AsyncGenerator[tu
         if not following or following == token or empty > _EMPTY_PAGES:
             raise ListingError(f"cannot list {address.given}: the server does not say how the listing goes on")
         token = following
-
-
-async def proven(answer: dict[str, Any], ask: Ask, address: Address, **arguments: Any) -> dict[str, Any]:
-    """Return an answer of SeaweedFS, or a longer one in its place, behind which the listing goes on where it should.
-
-    Where one with a prefix is full to the last row and that is the marker of a directory, SeaweedFS (seen with 4.48)
-    says that nothing follows, whatever does: a full last page is asked for again with more rows. Its tokens are the
-    last key or prefix, and what XML cannot hold is replaced in them: the name itself takes the place of such a token.
-    """
-    while not answer.get("IsTruncated"):
-        most, asked = answer.get("MaxKeys", 0), arguments.get("MaxKeys", 0)
-        if len(columns_of(answer).key) + len(answer.get("CommonPrefixes", ())) < most:
-            break
-        if most < asked or not most:
-            raise ListingError(f"cannot list {address.given}: SeaweedFS does not say whether its listing goes on")
-        arguments["MaxKeys"] = 2 * most
-        answer = await ask(**arguments)
-    token = answer.get("NextContinuationToken", "")
-    if "\ufffd" in token:
-        keys = columns_of(answer).key
-        prefixes = answer.get("CommonPrefixes", ())
-        names = [*(key.decode() for key in keys[-1:]), *(common["Prefix"] for common in prefixes[-1:])]
-        meant = [name for name in names if _NOT_XML.sub("\ufffd", name) == token]
-        if len(meant) != 1:
-            raise ListingError(f"cannot list {address.given}: SeaweedFS does not say where its listing goes on")
-        answer["NextContinuationToken"] = meant[0]
-    return answer
 
 
 def page_of(columns: Columns, prefix: str, address: Address) -> pa.RecordBatch:

@@ -7,11 +7,9 @@ large tree is read by a helper process (:mod:`fsync.storage.serving`).
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import stat
 import time
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -22,12 +20,8 @@ from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.storage.local_copy import clamped
 from fsync.storage.names import MANY, Name, PackedNames, merged
 from fsync.storage.partial import PARTIAL_END, is_partial
+from fsync.storage.rows import DIRECTORY, FILE, LINK, OTHER, UNKNOWN, Rows, group_name, user_name
 
-#: the codes of fsync.schema.Kind, whose module needs pyarrow
-FILE, DIRECTORY, LINK, OTHER = 0, 1, 2, 3
-
-#: stands for "unknown" in columns of 64-bit numbers
-UNKNOWN = -(2**63)
 _MOST = 2**63 - 1
 
 #: errors of following a link that leads nowhere
@@ -39,30 +33,6 @@ JUICEFS_INODES = 0x7FFFFFFF_00000000
 
 #: files in a row for which their directory is opened once, instead of walking its path for each
 _WORTH_OPENING = 4
-
-
-class Rows:
-    """One page of a listing, column by column; times in nanoseconds since 1970, UNKNOWN where there is none.
-
-    ``links`` holds the texts of links, and of rows of kind OTHER why they are nothing to copy, by position; ``owners``
-    and ``groups`` are empty unless they were asked for.
-    """
-
-    __slots__ = ("changed", "groups", "keys", "kinds", "links", "modes", "mtimes", "owners", "sizes")
-
-    def __init__(self) -> None:
-        self.keys: list[bytes] = []
-        self.kinds = array("b")
-        self.sizes = array("q")
-        self.mtimes = array("q")
-        self.changed = array("q")
-        self.modes = array("i")
-        self.links: dict[int, bytes] = {}
-        self.owners: list[str | None] = []
-        self.groups: list[str | None] = []
-
-    def __len__(self) -> int:
-        return len(self.keys)
 
 
 class _Level:
@@ -395,25 +365,3 @@ def _leads_to_directory(link: os.DirEntry[bytes], follow: bool) -> bool:
         if error.errno in NOWHERE:
             return False
         raise
-
-
-@functools.lru_cache(1024)
-def user_name(number: int) -> str:
-    """Return a user's name, the number as text where this machine knows none."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
-
-
-@functools.lru_cache(1024)
-def group_name(number: int) -> str:
-    """Return a group's name, the number as text where this machine knows none."""
-    import grp
-
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)

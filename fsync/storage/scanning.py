@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import page_from_columns
 from fsync.storage.child import DIED, Child
+from fsync.storage.rows import UNKNOWN, Rows
 from fsync.storage.running import Running
-from fsync.storage.scan import UNKNOWN, Rows, Scan
+from fsync.storage.scan import Scan
 from fsync.storage.walk import PAGE_ROWS, Prunes
 
 #: rows after which a helper process is worth its start

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from fsync.schema import Kind
 
 if TYPE_CHECKING:
-    from fsync.storage.base import Entry, Storage
+    from fsync.storage.base import Storage
+    from fsync.storage.entry import Entry
 
 
 class Standing(Enum):

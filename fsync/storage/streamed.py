@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fsync.pacing import Verdict, classify
-from fsync.storage.base import Storage, Upload
+from fsync.storage.base import Storage
+from fsync.storage.upload import Upload
 
 
 class StreamedUpload(Upload):

@@ -12,7 +12,10 @@ import pyarrow.compute as pc
 from fsync.errors import Archived, SourceChanged, SourceVanished, TypeClash, UnsafeName, WrongCopy
 from fsync.pacing import Verdict, classify, describe
 from fsync.schema import Kind, having
-from fsync.storage.base import DirectCopy, Entry, Storage, check_name
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
+from fsync.storage.naming import check_name
+from fsync.storage.upload import DirectCopy
 from fsync.transfer.outcomes import Outcome, Outcomes, Status
 from fsync.transfer.relay import move
 from fsync.transfer.verify import check_unchanged, withdraw

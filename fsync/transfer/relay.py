@@ -7,9 +7,11 @@ import logging
 
 from fsync.errors import ShortRead, SourceChanged, printable
 from fsync.pacing import describe
-from fsync.storage.base import Entry, Storage, Upload
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
 from fsync.storage.passed import Passed
 from fsync.storage.running import Large
+from fsync.storage.upload import Upload
 from fsync.traits import Rename
 from fsync.transfer.parts import Part, at_once, parts_of
 from fsync.transfer.verify import compare, read_back

@@ -12,7 +12,9 @@ from fsync.diff import decide, settled
 from fsync.join import Window
 from fsync.pacing import describe
 from fsync.schema import PLAN, Kind, Reason, concatenate, page_from_columns
-from fsync.storage.base import Entry, Hasher, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
+from fsync.storage.upload import Hasher
 from fsync.transfer.batch import entries_of
 from fsync.transfer.content import same_content
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished, VerifyError, WrongCopy
 from fsync.pacing import describe
-from fsync.storage.base import Entry, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
 from fsync.storage.partial import WRONG
 from fsync.storage.passed import Passed
 from fsync.transfer.content import same_content

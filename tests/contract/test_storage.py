@@ -31,7 +31,8 @@ from fsync.listing import Listing
 from fsync.pacing import Verdict, classify
 from fsync.schema import Kind
 from fsync.storage import open_storage
-from fsync.storage.base import Entry, Presence, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry, Presence
 from fsync.storage.generic import GenericStorage
 from fsync.storage.local import LocalStorage
 from fsync.storage.memory import MemoryStorage

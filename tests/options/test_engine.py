@@ -20,7 +20,7 @@ from fsync.address import Address, parse
 from fsync.api import run
 from fsync.errors import ObjectError, OptionError
 from fsync.pacing import Verdict, classify, describe, http_status, service_code
-from fsync.storage.base import Entry
+from fsync.storage.entry import Entry
 from fsync.storage.running import Running
 from fsync.storage.s3 import S3Storage
 from tests.safety.places import fill

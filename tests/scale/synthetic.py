@@ -32,7 +32,8 @@ from fsync.loops import run
 from fsync.options import options_from
 from fsync.report import Report
 from fsync.schema import Action, Kind, page_from_columns
-from fsync.storage.base import Entry, Presence, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry, Presence
 from fsync.storage.running import Running
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder, MtimeKind, Traits

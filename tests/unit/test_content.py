@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from fsync.address import Address
 from fsync.errors import ShortRead
 from fsync.loops import run
-from fsync.storage.base import Entry, Storage
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
 from fsync.transfer.content import same_content
 from tests.unit.pages import running
 

@@ -18,7 +18,7 @@ from fsync.filters import Rules
 from fsync.options import options_from
 from fsync.schema import PLAN, Action, Kind, Reason
 from fsync.spool import Spool
-from fsync.storage.base import Entry
+from fsync.storage.entry import Entry
 from fsync.storage.local import LocalStorage
 from fsync.traits import KeyOrder
 from fsync.transfer import Outcome, Status

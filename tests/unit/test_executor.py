@@ -20,7 +20,7 @@ from fsync.join import Window
 from fsync.report import Report
 from fsync.schema import RESULT_WORDS, empty_page
 from fsync.spool import Spool
-from fsync.storage.base import Entry
+from fsync.storage.entry import Entry
 from fsync.storage.running import Running
 from fsync.traits import KeyOrder
 from fsync.transfer import Outcome, Status

@@ -21,7 +21,8 @@ from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import Kind
 from fsync.storage.lookup import Lookup
 from fsync.storage.partial import partial_name
-from fsync.storage.scan import DIRECTORY, FILE, LINK, OTHER, Scan
+from fsync.storage.rows import DIRECTORY, FILE, LINK, OTHER
+from fsync.storage.scan import Scan
 from fsync.storage.scanning import page_of
 from fsync.storage.walk import PAGE_ROWS
 from tests.strategies import hostile_components, parents, trees, undecodable_components

@@ -14,8 +14,9 @@ import pytest
 from fsync.errors import ListingError
 from fsync.schema import Kind
 from fsync.storage.child import DIED, Child
+from fsync.storage.rows import Rows
 from fsync.storage.running import Running
-from fsync.storage.scan import Rows, Scan
+from fsync.storage.scan import Scan
 from fsync.storage.scanning import Scanning, page_of
 
 _FILES = 30_000
