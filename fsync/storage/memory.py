@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ class MemoryStorage(Storage):
 
     def __init__(self, address: Address, running: Running) -> None:
         super().__init__(address, running)
+        self._implied: set[str] | None = None
 
     async def probe(self) -> Presence:
         """Tell what stands at the root."""
@@ -109,11 +110,35 @@ class MemoryStorage(Storage):
 
     async def put(self, entry: Entry, data: bytes) -> str:
         """Store an object; TypeClash where a parent of its path is an object."""
+        path = self.path(entry.key)
+        if path in self._parents():
+            raise TypeClash(f"a directory {printable(path)} stands in the way")
         try:
-            self.fs.pipe_file(self.path(entry.key), data)
+            self.fs.pipe_file(path, data)
         except (FileExistsError, IsADirectoryError) as error:
             raise TypeClash(f"{printable(str(error))} stands in the way") from error
+        self._note_parents(path)
         return "size"
+
+    def _parents(self) -> set[str]:
+        """Return the directories that the store's paths imply, which the store itself does not know."""
+        if self._implied is None:
+            self._implied = set()
+            for path in tuple(self.fs.store):
+                self._note_parents(path)
+        return self._implied
+
+    def _note_parents(self, path: str) -> None:
+        assert self._implied is not None
+        parent = path.rpartition("/")[0]
+        while parent and parent not in self._implied:
+            self._implied.add(parent)
+            parent = parent.rpartition("/")[0]
+
+    async def delete(self, entries: Sequence[Entry]) -> list[Exception | None]:
+        """Remove objects; what they implied is worked out anew."""
+        self._implied = None
+        return await super().delete(entries)
 
     async def begin(self, entry: Entry) -> Upload:
         """Begin collecting the parts of an object."""

@@ -83,6 +83,7 @@ def test_commands(filled: World, command: str) -> None:
     if "--max-delete" in command:
         # the two that are too many must be few among the rest
         filled.put(A, _IMAGES)
+        plant(filled.mount, {"images/new.jpg": b"new"})
 
     ended = filled.run(command, "--json").well()
 
