@@ -241,7 +241,7 @@ class Storage:
         finally:
             await self.running.in_pool(file.close)
 
-    async def part(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def part(self, entry: Entry, offset: int, length: int) -> bytes | memoryview:
         """Return one range of an object; only where :attr:`ranged` holds."""
         raise NotImplementedError
 

@@ -130,8 +130,8 @@ class ObjectEngine:
 
     async def get(
         self, key: str, etag: str | None, size: int, span: tuple[int, int] | None = None
-    ) -> tuple[dict[str, Any], bytes]:
-        """Return what an object says of itself, and its bytes or those of ``span``, ``(start, stop)``.
+    ) -> tuple[dict[str, Any], bytes | memoryview]:
+        """Return what an object says of itself, and its bytes or, uncopied, those of ``span``, ``(start, stop)``.
 
         Raises ShortRead, before anything is read, for an object of more than ``size`` bytes.
         """
@@ -142,7 +142,8 @@ class ObjectEngine:
             result = await self._obstore.get_async(self._quick, key, options=options)
             if result.meta["size"] > size:
                 raise ShortRead(f"the server sends more than the {size} bytes of the listing")
-            return described_by(result.attributes), (await result.buffer_async()).to_bytes()
+            body = await result.buffer_async()
+            return described_by(result.attributes), body.to_bytes() if span is None else memoryview(body)
         except ShortRead:
             raise
         except Exception as error:

@@ -233,9 +233,9 @@ class S3Storage(Storage):
         entry.metadata = told(answer)
         if len(data) != entry.size:
             raise ShortRead(f"read {len(data)} bytes where the listing said {entry.size}")
-        return data
+        return bytes(data)
 
-    async def part(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def part(self, entry: Entry, offset: int, length: int) -> bytes | memoryview:
         """Return one range of the version that was listed."""
         _, data = await self._get(entry, (offset, offset + length))
         if len(data) != length:
@@ -246,9 +246,11 @@ class S3Storage(Storage):
         """Yield a large object in order."""
         assert entry.size is not None
         for offset in range(0, entry.size, part_size):
-            yield await self.part(entry, offset, min(part_size, entry.size - offset))
+            yield bytes(await self.part(entry, offset, min(part_size, entry.size - offset)))
 
-    async def _get(self, entry: Entry, span: tuple[int, int] | None = None) -> tuple[Mapping[str, Any], bytes]:
+    async def _get(
+        self, entry: Entry, span: tuple[int, int] | None = None
+    ) -> tuple[Mapping[str, Any], bytes | memoryview]:
         """Return what an answer says of an object and its bytes, of the listed version."""
         key = self._key(entry.key)
         try:
