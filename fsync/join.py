@@ -56,18 +56,21 @@ class _Side:
         self._pages = pages
         self.held = empty_page()
         self.ended = False
+        #: pages to wait for: one at first, because nothing is copied before the first window
+        self._wanted = 1
 
     async def fill(self) -> None:
         if self.held.num_rows or self.ended:
             return
         batches: list[pa.RecordBatch] = []
-        while len(batches) < _PAGES and sum(page.num_rows for page in batches) < _ROWS:
+        while len(batches) < self._wanted and sum(page.num_rows for page in batches) < _ROWS:
             page = await anext(self._pages, None)
             if page is None:
                 self.ended = True
                 break
             if page.num_rows:
                 batches.append(page)
+        self._wanted = _PAGES
         self.held = concatenate(batches, PAGE)
 
     def take(self, cut: bytes) -> pa.RecordBatch:

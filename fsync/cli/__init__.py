@@ -93,15 +93,14 @@ def _failed(error: Exception, arguments: Sequence[str], *, verbose: bool) -> int
 
 
 def _leave(code: int) -> None:
-    """End the process now if a thread is still busy: the interpreter would wait for it, however long it hangs."""
+    """End the process now: the interpreter would wait for a thread that hangs, and take itself apart piece by piece."""
     deadline = time.monotonic() + _GRACE
     others = [
         thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.current_thread()
     ]
     for thread in others:
         thread.join(max(0.0, deadline - time.monotonic()))
-    if any(thread.is_alive() for thread in others):
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-        os._exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(code)
