@@ -16,7 +16,11 @@ class Copier:
     def __init__(self, setup: Setup) -> None:
         self._child = Child("copy")
         self._lock = threading.Lock()
-        self._child.send(setup)
+        try:
+            self._child.send(setup)
+        except DIED:
+            # it has died at once, which the first batch finds
+            return
 
     def copy(self, rows: Sequence[Row], tell: Tell) -> list[Exception | None] | None:
         """Copy a batch; give for each row None or its error, or None for all if the helper has died."""
