@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -101,6 +102,8 @@ def _leave(code: int) -> None:
     for thread in others:
         thread.join(max(0.0, deadline - time.monotonic()))
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+        # what a reader that has gone, or a full disk, does not take was told of where it was written
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
     os._exit(code)

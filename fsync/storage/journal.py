@@ -14,6 +14,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -113,12 +114,12 @@ class Journal:
         """Remove the files of whatever is not open any more, and let go of the others."""
         for file, uploads in self._held or ():
             if not uploads & self._left.keys():
-                os.unlink(file.name)
+                _remove(file)
             file.close()
         self._held, self._left = None, {}
         if self._file is not None:
             if not self._open:
-                os.unlink(self._file.name)
+                _remove(self._file)
             self._file.close()
             self._file = None
 
@@ -127,6 +128,12 @@ def directory() -> str:
     """Return where journals are kept."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     return os.path.join(state, "fsync", "uploads")
+
+
+def _remove(file: IO[str]) -> None:
+    """Remove a journal, which another run may have taken for a dead one's before it was locked."""
+    with suppress(FileNotFoundError):
+        os.unlink(file.name)
 
 
 def _of_the_dead(run_id: str) -> Iterator[IO[str]]:

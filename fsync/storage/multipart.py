@@ -23,13 +23,13 @@ def part_size(size: int) -> int:
     return max(8 * MIB, -(-size // _MOST_PARTS // MIB) * MIB if size > 8 * MIB * _MOST_PARTS else 0)
 
 
-#: what :func:`is_md5` looks for, for columns
-MD5 = r"\A[0-9a-f]{32}\z"
+#: what :func:`is_md5` looks for, for columns: the form, and what has the form and is none
+MD5, NO_MD5 = r"\A[0-9a-f]{32}\z", r"\A0*\z"
 
 
 def is_md5(etag: str) -> bool:
-    """Tell whether an ETag has the form of a plain MD5."""
-    return len(etag) == 32 and all(character in "0123456789abcdef" for character in etag)
+    """Tell whether an ETag has the form of a plain MD5; some gateways give every object one of zeros, which is none."""
+    return len(etag) == 32 and all(character in "0123456789abcdef" for character in etag) and etag.strip("0") != ""
 
 
 class PartsHash:

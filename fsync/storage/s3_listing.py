@@ -14,7 +14,7 @@ from fsync.errors import AccessDenied, BucketNotFound, ListingError
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.schema import Kind, page_from_columns
-from fsync.storage.multipart import MD5
+from fsync.storage.multipart import MD5, NO_MD5
 from fsync.storage.s3_columns import Columns, columns_of
 
 #: one ListObjectsV2 request, retried, its errors those of a listing
@@ -99,7 +99,9 @@ def page_of(columns: Columns, prefix: str, address: Address) -> pa.RecordBatch:
             "mtime": columns.mtime,
             "etag": columns.etag,
             "digest": pc.if_else(
-                pc.match_substring_regex(columns.etag, MD5), columns.etag, pa.scalar(None, pa.string())
+                pc.and_not(pc.match_substring_regex(columns.etag, MD5), pc.match_substring_regex(columns.etag, NO_MD5)),
+                columns.etag,
+                pa.scalar(None, pa.string()),
             ),
         },
         len(keys),

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from fsync.cli.foreign import NOT_YET
 from tests.model.programs import Ended, fsync, juicefs_sync
 from tests.model.trees import OLD, SECOND, Entry, File, read, write
 
@@ -129,9 +128,6 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Letters:
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("column", [*COLUMNS, *ALONE], ids=lambda column: column.options or "default")
 def test_decision(letters: Letters, column: Column, name: str) -> None:
-    missing = sorted(NOT_YET.intersection(column.options.split()))
-    if missing:
-        pytest.skip(f"{missing[0]} of juicefs sync is not in this version of fsync")
     at = list(PAIRS).index(name)
     assert letters(column)[at] == column.ours[at]
 

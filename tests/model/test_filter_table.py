@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from fsync.cli.foreign import NOT_YET
 from tests.model.filter_table import CASES, DECIDED
 from tests.model.programs import fsync
 from tests.model.trees import files, read, tree_of, write
@@ -17,9 +16,6 @@ from tests.model.trees import files, read, tree_of, write
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["id"]))
 def test_filter_case(tmp_path: Path, case: dict[str, Any]) -> None:
     arguments = case["args"]
-    missing = sorted(NOT_YET.intersection(arguments))
-    if missing:
-        pytest.skip(f"{missing[0]} of juicefs sync is not in this version of fsync")
     source = write(tmp_path / "s", tree_of(case["tree"], case.get("sizes")))
     destination = write(tmp_path / "d", tree_of(case.get("dst_tree", [])))
     before = read(destination)

@@ -144,3 +144,11 @@ def test_the_directory_is_the_users_own(state: Path, monkeypatch: pytest.MonkeyP
     one.close()
     monkeypatch.delenv("XDG_STATE_HOME")
     assert journal.directory() == os.path.expanduser("~/.local/state/fsync/uploads")
+
+
+def test_a_journal_that_another_run_took_for_a_dead_ones(state: Path) -> None:
+    one = Journal("1" * 16)
+    one.began(opened())
+    one.ended("u1")
+    (state / f"{'1' * 16}.jsonl").unlink()
+    one.close()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsync.storage.multipart import MIB, PartsHash, is_md5, part_size
+from fsync.storage.multipart import MD5, MIB, NO_MD5, PartsHash, is_md5, part_size
 from tests.servers.s3 import S3Server
 
 _MOST = 10_000
@@ -45,6 +47,7 @@ def test_parts_are_few_and_large_enough(size: int) -> None:
     [
         ("d41d8cd98f00b204e9800998ecf8427e", True),
         ("D41D8CD98F00B204E9800998ECF8427E", False),
+        ("0" * 32, False),
         ("d41d8cd98f00b204e9800998ecf8427", False),
         ("d41d8cd98f00b204e9800998ecf8427e-2", False),
         ('"d41d8cd98f00b204e9800998ecf842"', False),
@@ -53,6 +56,8 @@ def test_parts_are_few_and_large_enough(size: int) -> None:
 )
 def test_what_a_plain_md5_looks_like(etag: str, plain: bool) -> None:
     assert is_md5(etag) is plain
+    columns = [pc.match_substring_regex(pa.array([etag]), pattern)[0].as_py() for pattern in (MD5, NO_MD5)]
+    assert (columns[0] and not columns[1]) is plain
 
 
 @given(st.binary(max_size=60), st.integers(1, 20), st.lists(st.integers(1, 15)))

@@ -61,7 +61,15 @@ def listing(root: Path, *, processes: int, look: Look | None = None, follow: boo
 
 def scanners() -> list[psutil.Process]:
     """Return the helpers that read trees for this test process."""
-    return [child for child in psutil.Process().children() if any("serving.scan()" in word for word in child.cmdline())]
+    return [child for child in psutil.Process().children() if _is_scanner(child)]
+
+
+def _is_scanner(child: psutil.Process) -> bool:
+    try:
+        return any("serving.scan()" in word for word in child.cmdline())
+    except psutil.Error:
+        # it has ended
+        return False
 
 
 @pytest.mark.parametrize("follow", [True, False])
