@@ -14,6 +14,7 @@ from fsync.errors import FsyncError, OptionError, SyncError, UsageError
 from fsync.loops import pumped, run, start
 from fsync.options import Options, options_from
 from fsync.report import Listener, SyncResult
+from fsync.storage.turns import closing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,8 +203,8 @@ class Call:
         from fsync import pipeline
         from fsync.executor import keep_plan
 
-        async with opened(self.src, self.dst, self.options, None) as ends:
-            async for batch in pipeline.plan(ends):
+        async with opened(self.src, self.dst, self.options, None) as ends, closing(pipeline.plan(ends)) as plans:
+            async for batch in plans:
                 keep_plan(batch, ends.report)
                 yield batch
 
@@ -214,9 +215,10 @@ async def _told(ends: Ends, batches: AsyncIterator[pa.RecordBatch], *, found_cod
 
     found = 0
     try:
-        async for batch in batches:
-            found += batch.num_rows
-            keep_plan(batch, ends.report)
+        async with closing(batches):
+            async for batch in batches:
+                found += batch.num_rows
+                keep_plan(batch, ends.report)
     except FsyncError as error:
         error.result = ends.report.result(complete=False, exit_code=error.exit_code)
         raise
@@ -239,10 +241,11 @@ async def list_pages(
     async with opened_one(parsed, options) as listing:
         table = None if options.report is None else TableFile(options.report, PAGE_WORDS)
         try:
-            async for page in limited(wanted(listing, options), options.limit):
-                if table is not None:
-                    table.write(page_in_words(page))
-                yield page
+            async with closing(limited(wanted(listing, options), options.limit)) as pages:
+                async for page in pages:
+                    if table is not None:
+                        table.write(page_in_words(page))
+                    yield page
         finally:
             if table is not None:
                 table.close()
@@ -254,23 +257,25 @@ async def wanted(listing: Listing, options: Options) -> AsyncIterator[pa.RecordB
     from fsync.listing import completed
 
     criteria = criteria_for(options)
-    async for page in listing.pages():
-        if criteria:
-            page = await completed(listing.storage, page, criteria.unknown(page))
-            page = page.filter(criteria.wanted(page))
-        if page.num_rows:
-            yield page
+    async with closing(listing.pages()) as pages:
+        async for page in pages:
+            if criteria:
+                page = await completed(listing.storage, page, criteria.unknown(page))
+                page = page.filter(criteria.wanted(page))
+            if page.num_rows:
+                yield page
 
 
 async def limited(pages: AsyncIterator[pa.RecordBatch], rows: int) -> AsyncIterator[pa.RecordBatch]:
     """Yield pages up to a number of rows (-1: all)."""
     left = rows
-    async for page in pages:
-        yield page if left < 0 else page.slice(0, left)
-        if left >= 0:
-            left -= min(left, page.num_rows)
-            if not left:
-                return
+    async with closing(pages):
+        async for page in pages:
+            yield page if left < 0 else page.slice(0, left)
+            if left >= 0:
+                left -= min(left, page.num_rows)
+                if not left:
+                    return
 
 
 def _shared(

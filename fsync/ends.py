@@ -43,6 +43,7 @@ from fsync.storage import check_engine, open_storage
 from fsync.storage.base import Storage
 from fsync.storage.entry import Presence
 from fsync.storage.running import Failures, Running
+from fsync.storage.turns import closing
 from fsync.tables import TableFile
 from fsync.traits import KeyOrder, MtimeKind
 
@@ -377,10 +378,11 @@ async def _reconciled(
 async def _stands_alone(source: Storage) -> bool:
     """Tell whether exactly one name begins with a prefix."""
     rows = 0
-    async for page in source.pages():
-        rows += page.num_rows
-        if rows > 1:
-            return False
+    async with closing(source.pages()) as pages:
+        async for page in pages:
+            rows += page.num_rows
+            if rows > 1:
+                return False
     return rows == 1
 
 

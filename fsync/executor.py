@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
@@ -21,8 +22,9 @@ from fsync.transfer.outcomes import odd_ones
 
 #: rows of one batch that a direct copy hands over in one call, and batches under way
 _ROWS, _BATCHES = 512, 4
-#: rows of a batch whose objects go one by one: few, because they are accounted for when the last of them has ended
-_ROWS_APART = 16
+#: rows of a batch whose objects go one by one: they are accounted for when the last of them has ended, so there are
+#: few at first, and more while batches end within some seconds
+_FEWEST, _MOST, _SOON = 16, 256, 0.5
 
 
 class Executor:
@@ -48,9 +50,9 @@ class Executor:
         self._protect, self._perms, self._copied = protect, perms, copied
         if direct_copy(source, destination) is None:
             # every batch under way has an object under way, so there are enough for all slots
-            self._rows, batches = _ROWS_APART, destination.running.threads + _BATCHES
+            self._rows, self._apart, batches = _FEWEST, True, destination.running.threads + _BATCHES
         else:
-            self._rows, batches = _ROWS, _BATCHES
+            self._rows, self._apart, batches = _ROWS, False, _BATCHES
         self._room = asyncio.Semaphore(batches)
         self._tasks: set[asyncio.Task[None]] = set()
         self._fatal: str | None = None
@@ -59,12 +61,15 @@ class Executor:
 
     async def submit(self, plan: pa.RecordBatch) -> None:
         """Take rows to copy, waiting while enough are under way."""
-        for start in range(0, plan.num_rows, self._rows):
+        start = 0
+        while start < plan.num_rows:
             if self._failures.reached:
                 await self.drain()
             self.check()
             await self._room.acquire()
-            task = asyncio.ensure_future(self._run(plan.slice(start, self._rows)))
+            rows = plan.slice(start, self._rows)
+            start += rows.num_rows
+            task = asyncio.ensure_future(self._run(rows))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -98,6 +103,7 @@ class Executor:
             )
 
     async def _run(self, plan: pa.RecordBatch) -> None:
+        begun = time.monotonic()
         try:
             for outcome in odd_ones(await self._copy(plan))[0].values():
                 if outcome.fatal:
@@ -107,6 +113,8 @@ class Executor:
             raise
         finally:
             self._room.release()
+        if self._apart:
+            self._rows = min(2 * plan.num_rows, _MOST) if time.monotonic() - begun < _SOON else _FEWEST
 
     async def _copy(self, plan: pa.RecordBatch) -> Sequence[Outcome]:
         """Copy the rows of a PLAN batch and account for all but the clashes, which are collected."""

@@ -22,6 +22,7 @@ from fsync.report import Report
 from fsync.schema import PAGE, PLAN, Action, Kind, Reason, having, page_from_columns
 from fsync.spool import Spool
 from fsync.storage.base import Storage
+from fsync.storage.turns import closing
 
 #: names looked up together
 _TOGETHER = 1000
@@ -212,18 +213,20 @@ class NamedListing:
         self.ended = True
 
     async def _pages(self) -> AsyncIterator[pa.RecordBatch]:
-        async for batch in self._named.batches():
-            directories = having(batch.column("kind"), Kind.DIRECTORY).to_pylist()
-            start = 0
-            for position, is_directory in enumerate(directories):
-                if is_directory:
-                    async for page in self._singles(batch.slice(start, position - start)):
-                        yield page
-                    async for page in self._below(batch.column("key")[position].as_py()):
-                        yield page
-                    start = position + 1
-            async for page in self._singles(batch.slice(start)):
-                yield page
+        async with closing(self._named.batches()) as batches:
+            async for batch in batches:
+                directories = having(batch.column("kind"), Kind.DIRECTORY).to_pylist()
+                start = 0
+                for position, is_directory in enumerate(directories):
+                    if is_directory:
+                        async for page in self._singles(batch.slice(start, position - start)):
+                            yield page
+                        async with closing(self._below(batch.column("key")[position].as_py())) as pages:
+                            async for page in pages:
+                                yield page
+                        start = position + 1
+                async for page in self._singles(batch.slice(start)):
+                    yield page
 
     async def _singles(self, rows: pa.RecordBatch) -> AsyncIterator[pa.RecordBatch]:
         seen = self._sight.seen(rows)

@@ -17,6 +17,7 @@ from fsync.executor import Executor
 from fsync.join import windows
 from fsync.report import SyncResult
 from fsync.selection import Selection
+from fsync.storage.turns import closing
 
 
 async def sync(ends: Ends) -> SyncResult:
@@ -34,10 +35,11 @@ async def sync(ends: Ends) -> SyncResult:
     late = ends.spool_of_plans()
     try:
         await ends.prepare()
-        async for plan in planned(ends):
-            ready, waiting = split_late(ends.hold_back(plan), ends.comparison, time.time_ns())
-            late.append(waiting)
-            await executor.submit(ready)
+        async with closing(planned(ends)) as plans:
+            async for plan in plans:
+                ready, waiting = split_late(ends.hold_back(plan), ends.comparison, time.time_ns())
+                late.append(waiting)
+                await executor.submit(ready)
         await copy_late(ends, executor, late)
         doomed = judged(ends, len(executor.clashes))
         gone = await resolve_clashes(ends, executor, doomed)
@@ -60,18 +62,21 @@ async def sync(ends: Ends) -> SyncResult:
 
 async def plan(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
     """Yield what a sync would do, as PLAN batches: copies in key order, then removals; nothing is touched."""
-    async for batch in planned(ends):
-        ends.departures.note_copied(batch)
-        yield batch
-    async for batch in removals(ends):
-        ends.report.plan(batch)
-        yield batch
+    async with closing(planned(ends)) as plans:
+        async for batch in plans:
+            ends.departures.note_copied(batch)
+            yield batch
+    async with closing(removals(ends)) as plans:
+        async for batch in plans:
+            ends.report.plan(batch)
+            yield batch
 
 
 async def check(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
     """Yield every difference as PLAN batches: what is missing or different in key order, then what is extra."""
-    async for batch in planned(ends):
-        yield batch
+    async with closing(planned(ends)) as plans:
+        async for batch in plans:
+            yield batch
     for batch in ends.extras.rows():
         ends.report.plan(batch)
         yield batch
@@ -86,12 +91,17 @@ async def planned(ends: Ends) -> AsyncIterator[pa.RecordBatch]:
     while True:
         selection = Selection(ends)
         try:
-            async for window in windows(selection.source(), selection.destination()):
-                decisions = decide(await selection.complete(window), ends.comparison, ends.criteria)
-                selection.set_aside(decisions.extras)
-                plan = await selection.note(decisions)
-                if plan.num_rows:
-                    yield plan
+            async with (
+                closing(selection.source()) as mine,
+                closing(selection.destination()) as theirs,
+                closing(windows(mine, theirs)) as found,
+            ):
+                async for window in found:
+                    decisions = decide(await selection.complete(window), ends.comparison, ends.criteria)
+                    selection.set_aside(decisions.extras)
+                    plan = await selection.note(decisions)
+                    if plan.num_rows:
+                        yield plan
         except OrderError as error:
             if not selection.can_sort(error):
                 raise

@@ -21,6 +21,7 @@ from fsync.listing import Listing, completed, of_kind, without_root
 from fsync.named import NamedListing
 from fsync.report import key_fields
 from fsync.schema import PLAN, Action, Kind, Reason, concatenate, having
+from fsync.storage.turns import closing
 from fsync.traits import KeyOrder
 from fsync.transfer import settle_batch
 from fsync.transfer.settle import fill_unknown
@@ -79,19 +80,20 @@ class Selection:
         if self._ends.source_missing and self._ends.named is None:
             return
         counts = self._ends.report.counts
-        async for page in self._watched(self._source, "source"):
-            self._announce(page)
-            self._protect(of_kind(page, *self._protected))
-            files = without_root(of_kind(page, *self._kinds))
-            if self._left >= 0:
-                files = self._within_limit(files)
-            counts["listed"] += files.num_rows
-            if files.num_rows:
-                self._last = files.column("key")[files.num_rows - 1].as_py()
-                self._note_names(files)
-                yield files
-            if self._left == 0:
-                return
+        async with closing(self._watched(self._source, "source")) as pages:
+            async for page in pages:
+                self._announce(page)
+                self._protect(of_kind(page, *self._protected))
+                files = without_root(of_kind(page, *self._kinds))
+                if self._left >= 0:
+                    files = self._within_limit(files)
+                counts["listed"] += files.num_rows
+                if files.num_rows:
+                    self._last = files.column("key")[files.num_rows - 1].as_py()
+                    self._note_names(files)
+                    yield files
+                if self._left == 0:
+                    return
 
     def _within_limit(self, files: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows up to the last one that ``--limit`` allows; those that size and time leave out do not count.
@@ -111,22 +113,23 @@ class Selection:
         """Yield the destination rows that can be matched or be extras."""
         counts = self._ends.report.counts
         kinds = [Kind.FILE, Kind.LINK, Kind.OTHER, *([Kind.DIRECTORY] if self._ends.options.dirs else [])]
-        async for page in self._watched(self._destination, "destination"):
-            rows = without_root(of_kind(page, *kinds))
-            counts["destination"] += rows.num_rows
-            if rows.num_rows:
-                yield rows
+        async with closing(self._watched(self._destination, "destination")) as pages:
+            async for page in pages:
+                rows = without_root(of_kind(page, *kinds))
+                counts["destination"] += rows.num_rows
+                if rows.num_rows:
+                    yield rows
 
     async def _watched(self, listing: Listing | NamedListing, side: str) -> AsyncIterator[pa.RecordBatch]:
         """Yield a listing's pages, remembering which side an error came from."""
         report = self._ends.report
         excluded = 0
-        pages = self._one(listing) if self._ends.options.exact else listing.pages()
         try:
-            async for page in pages:
-                report.counts["excluded"] += listing.excluded - excluded
-                excluded = listing.excluded
-                yield page
+            async with closing(self._one(listing) if self._ends.options.exact else listing.pages()) as pages:
+                async for page in pages:
+                    report.counts["excluded"] += listing.excluded - excluded
+                    excluded = listing.excluded
+                    yield page
         except SourceNotFound:
             # a destination that did not exist when the run began holds nothing
             if side == "source" or not self._ends.destination_missing:
@@ -138,9 +141,10 @@ class Selection:
 
     async def _one(self, listing: Listing | NamedListing) -> AsyncIterator[pa.RecordBatch]:
         """Yield the row of the object that has exactly the address as its name: no key comes before the empty one."""
-        async for page in listing.pages():
-            yield page.filter(pc.equal(page.column("key"), pa.scalar(b"", pa.binary())))
-            return
+        async with closing(listing.pages()) as pages:
+            async for page in pages:
+                yield page.filter(pc.equal(page.column("key"), pa.scalar(b"", pa.binary())))
+                return
 
     def _announce(self, page: pa.RecordBatch) -> None:
         """Say once which names a source prefix matches, as far as the first page shows, where they are several."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from fsync.cli import output
 from fsync.cli.arguments import Command, general_help, parse
 from fsync.cli.signals import interruptible
+from fsync.cli.unneeded import spare_imports
 from fsync.errors import FsyncError
 
 __all__ = ["main"]
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     # what a run allocates dies with its last reference; each collection would look at all that was imported
     gc.set_threshold(50_000, 20, 20)
+    spare_imports(sys.argv[1:])
     code = _run(sys.argv[1:])
     _leave(code)
     return code

@@ -33,6 +33,10 @@ T = TypeVar("T")
 _CAREFUL = frozenset({"memory", "sftp", "ssh", "ftp", "smb"})
 
 
+class NotQuick(Exception):
+    """An object cannot be carried by one blocking call at each end."""
+
+
 class Storage:
     """One opened end of a run: a private fsspec filesystem and the root of an address."""
 
@@ -224,6 +228,21 @@ class Storage:
             raise ShortRead(f"read {len(data)} bytes where the listing said {entry.size}")
         return data
 
+    def quick(self, key: bytes) -> bool:
+        """Tell whether :meth:`read_now` and :meth:`write_now` can carry small objects under a key."""
+        return False
+
+    def read_now(self, entry: Entry) -> bytes:
+        """Do what :meth:`read` does in one blocking call, on any thread; only for keys that are ``quick``."""
+        raise NotImplementedError
+
+    def write_now(self, entry: Entry, data: bytes) -> str:
+        """Do what :meth:`put` does in one blocking call, on any thread; only for keys that are ``quick``.
+
+        Raises NotQuick where only :meth:`put` can say what the object says of itself.
+        """
+        raise NotImplementedError
+
     async def parts(self, entry: Entry, part_size: int) -> AsyncIterator[bytes]:
         """Yield the content of a large object in order, in parts of ``part_size`` bytes, never past its listed size."""
         from fsync.storage.streamed import read_exactly
@@ -244,6 +263,9 @@ class Storage:
     async def part(self, entry: Entry, offset: int, length: int) -> bytes | memoryview:
         """Return one range of an object; only where :attr:`ranged` holds."""
         raise NotImplementedError
+
+    def give_back(self, data: bytes | memoryview) -> None:
+        """Take back what :meth:`part` returned, whose memory the next part may then have; nothing may read it now."""
 
     #: ranges of one object can be read independently through :meth:`part`
     ranged: bool = False

@@ -37,7 +37,7 @@ class Lanes:
         rows: list[Row] = list(zip(*(column.to_pylist() for column in columns), strict=True))
         running = self._running
         self._rows += len(rows)
-        if self._rows > _MANY and len(self._helpers) < running.processes and self._free.empty():
+        if self._rows >= _MANY and len(self._helpers) < running.processes and self._free.empty():
             self._start()
         lane = await self._free.get()
         died = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 import stat
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,16 +30,14 @@ from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.scanning import Scanning, page_of
 from fsync.storage.standing import Standing
-from fsync.storage.upload import DirectCopy, Upload
+from fsync.storage.turns import closing
+from fsync.storage.upload import PART, DirectCopy, Upload
 from fsync.storage.walk import Prunes
 
 #: an empty component, one that is ``.`` or ``..``, or a NUL byte: exactly what refused_as_path refuses
 _UNSAFE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
 #: the same for RE2, and a component of more than 255 bytes
 _UNSAFE_KEY = r"(?:\A|/)\.{0,2}(?:/|\z)|\x00|[^/]{256}"
-
-#: bytes of a file that is read or written in one short call
-_SHORT = 256 << 10
 
 #: the longest path that the system's calls take (limits.h counts the NUL byte too)
 _PATH_MAX = 4095
@@ -62,6 +62,7 @@ class LocalStorage(Storage):
         self.partials = 0
         self._follows = True
         self._lanes: Lanes | None = None
+        self._spare: list[Any] = []
 
     async def open(self) -> None:
         """Do nothing: files are reached by the system's own calls, and fsspec's local filesystem adds none."""
@@ -100,8 +101,9 @@ class LocalStorage(Storage):
         """Yield the entries below the root as pages."""
         self._follows = follow
         scanning = Scanning(self._root, self.address.given, self.running, follow=follow, prunes=prunes, within=within)
-        async for page in scanning.pages():
-            yield page
+        async with closing(scanning.pages()) as pages:
+            async for page in pages:
+                yield page
         self.partials += scanning.partials
 
     async def rows(self, keys: Sequence[bytes], *, follow: bool = True, directories: bool = True) -> pa.RecordBatch:
@@ -187,11 +189,14 @@ class LocalStorage(Storage):
 
     async def read(self, entry: Entry) -> bytes:
         """Return the whole content of a small file, unchanged while it was read."""
-        if (entry.size or 0) > _SHORT:
-            return await self.running.in_pool(self._read_whole, entry)
-        return await self.running.files.run(self._read_whole, entry)
+        return await self.running.in_pool(self.read_now, entry)
 
-    def _read_whole(self, entry: Entry) -> bytes:
+    def quick(self, key: bytes) -> bool:
+        """Tell that a file is read or written by one thread, except where it is written into."""
+        return not self.running.inplace
+
+    def read_now(self, entry: Entry) -> bytes:
+        """Read a small file."""
         descriptor, facts = self.open_source(entry)
         entry.identity = _identity(facts)
         try:
@@ -203,26 +208,44 @@ class LocalStorage(Storage):
         finally:
             os.close(descriptor)
 
-    async def part(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def part(self, entry: Entry, offset: int, length: int) -> memoryview:
         """Return one range of a file that still is what the listing said."""
         return await self.running.in_pool(self._read_range, entry, offset, length)
 
-    def _read_range(self, entry: Entry, offset: int, length: int) -> bytes:
+    def _read_range(self, entry: Entry, offset: int, length: int) -> memoryview:
         descriptor, facts = self.open_source(entry)
         try:
-            data = os.pread(descriptor, length, offset)
-            while len(data) < length and (more := os.pread(descriptor, length - len(data), offset + len(data))):
-                data += more
-            check_unchanged(descriptor, facts, facts.st_size if len(data) == length else len(data))
-            return data
+            view = self._room(length)
+            filled = 0
+            while filled < length and (more := os.preadv(descriptor, [view[filled:]], offset + filled)):
+                filled += more
+            check_unchanged(descriptor, facts, facts.st_size if filled == length else filled)
+            return view
         finally:
             os.close(descriptor)
+
+    def _room(self, length: int) -> memoryview:
+        """Return memory for a part: what an earlier one has given back, for a new one costs as much as reading it."""
+        try:
+            spare = self._spare.pop()
+        except IndexError:
+            spare = None
+        if spare is None or len(spare) < length:
+            spare = mmap.mmap(-1, max(length, PART))
+        return memoryview(spare)[:length]
+
+    def give_back(self, data: bytes | memoryview) -> None:
+        """Keep the memory of a part for the next one."""
+        assert isinstance(data, memoryview)
+        self._spare.append(data.obj)
 
     async def parts(self, entry: Entry, part_size: int) -> AsyncIterator[bytes]:
         """Yield a large file in order."""
         assert entry.size is not None
         for offset in range(0, entry.size, part_size):
-            yield await self.part(entry, offset, min(part_size, entry.size - offset))
+            view = await self.part(entry, offset, min(part_size, entry.size - offset))
+            yield bytes(view)
+            self.give_back(view)
 
     def open_source(self, entry: Entry) -> tuple[int, os.stat_result]:
         """Open a listed file for reading; SourceChanged if it no longer is the regular file of the listing."""
@@ -244,22 +267,14 @@ class LocalStorage(Storage):
 
     async def put(self, entry: Entry, data: bytes) -> str:
         """Write a small file whole under a partial name, then give it its own; the length is what verifies it."""
-        if len(data) > _SHORT:
-            await self.running.in_pool(self._write_whole, entry, data)
-        else:
-            await self.running.files.run(self._write_whole, entry, data)
-        return "size"
+        return await self.running.in_pool(self.write_now, entry, data)
 
-    def _write_whole(self, entry: Entry, data: bytes) -> None:
-        existing = self._existing(entry)
-        if existing is not None:
-            with existing:
-                existing.write(data, 0)
-                existing.finish(entry.mtime, len(data))
-            return
-        with self._partial(entry.key) as partial:
-            partial.write(data, 0)
-            partial.finish(entry.mtime, len(data))
+    def write_now(self, entry: Entry, data: bytes) -> str:
+        """Write a small file."""
+        with self._existing(entry) or self._partial(entry.key) as file:
+            file.write(data, 0)
+            file.finish(entry.mtime, len(data))
+        return "size"
 
     async def begin(self, entry: Entry) -> Upload:
         """Begin a large file: a partial of its full length, into which parts are written in any order."""

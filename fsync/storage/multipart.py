@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import os
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -13,6 +16,8 @@ from fsync.storage.upload import Upload
 
 MIB = 1 << 20
 _MOST_PARTS = 10_000
+#: bytes that are handed to a socket at once
+_PIECE = 256 << 10
 
 #: one request in a bucket: method name and arguments to answer
 Call = Callable[..., Awaitable[dict[str, Any]]]
@@ -65,12 +70,17 @@ class PartsHash:
 
 
 class MultipartUpload(Upload):
-    """Parts that become an object when the upload is completed; an aborted upload leaves nothing."""
+    """Parts that become an object when the upload is completed; an aborted upload leaves nothing.
+
+    ``summed`` says that each part carries its CRC32, worked out on a thread; else that is left to botocore.
+    """
 
     parallel = True
 
-    def __init__(self, running: Running, call: Call, key: str, upload_id: str, size: int) -> None:
-        self._running, self._call = running, call
+    def __init__(
+        self, running: Running, call: Call, key: str, upload_id: str, size: int, *, summed: bool = False
+    ) -> None:
+        self._running, self._call, self._summed = running, call, summed
         self._name = {"Key": key, "UploadId": upload_id}
         self.part_size = size
         self._parts: dict[int, dict[str, Any]] = {}
@@ -91,8 +101,12 @@ class MultipartUpload(Upload):
         self.present = frozenset(self._parts)
 
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        body = _Body(bytes(data))
-        self._done(number, await self._call("upload_part", PartNumber=number + 1, Body=body, **self._name))
+        said = {}
+        if self._summed:
+            crc = await self._running.in_pool(zlib.crc32, data)
+            said["ChecksumCRC32"] = base64.b64encode(crc.to_bytes(4, "big")).decode()
+        part = {"PartNumber": number + 1, "Body": Views(data), **self._name}
+        self._done(number, await self._call("upload_part", **part, **said))
 
     async def copy_from(self, origin: dict[str, str], pin: Mapping[str, str], size: int) -> None:
         """Fill all parts from an object of the same store."""
@@ -123,15 +137,33 @@ class MultipartUpload(Upload):
         self._running.journal.ended(self._name["UploadId"])
 
 
-class _Body(io.BytesIO):
-    """Bytes as a file; aiohttp asks for its buffer to learn the length, and would get a copy of all of it."""
+class Views(io.BytesIO):
+    """Bytes as a file that is read without copying them: what :meth:`read` gives are views, of at least ``_PIECE``.
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self._data = data
+    A BytesIO by name only, because aiohttp reads these, and no other file, on the loop's own thread.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        super().__init__()
+        self._data, self._at = memoryview(data), 0
 
     def getbuffer(self) -> memoryview:
+        # whoever asks for it releases it
         return memoryview(self._data)
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> Any:
+        end = len(self._data) if size is None or size < 0 else self._at + max(size, _PIECE)
+        piece = self._data[self._at : end]
+        self._at += len(piece)
+        return piece
 
 
 def _named(number: int, answer: Mapping[str, Any]) -> dict[str, Any]:

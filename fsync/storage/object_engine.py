@@ -8,7 +8,7 @@ are. Its lister merges and drops names, so keys never come from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from xml.sax.saxutils import unescape
 from fsync.errors import ShortRead
 
 if TYPE_CHECKING:
-    from obstore import Attributes, GetOptions
+    from obstore import Attributes, GetOptions, GetResult
 
 #: an empty component, ``.`` or ``..``, or a control character
 _UNCLEAN = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|[\x00-\x1f\x7f-\x9f]")
@@ -47,7 +47,7 @@ _LONGEST = 16 << 20
 #: seconds after which a whole request has failed, however steadily its bytes drip
 _WHOLE_REQUEST = 3600
 
-Credentials = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
+Credentials = Callable[[], dict[str, Any]]
 
 _STATUS = re.compile(r"^\s+status: (\d{3}),$", re.MULTILINE)
 _KIND = re.compile(r"^\s+kind: (\w+),$", re.MULTILINE)
@@ -61,8 +61,8 @@ class Target:
     """Where a bucket is and how it is spoken to, in obstore's words.
 
     ``family`` names a store class in :data:`STORES`, ``config`` and ``client`` are its configuration, complete: what is
-    left out would be taken from the environment. ``credentials`` is asked for keys that hold for a while, None where
-    requests are not signed.
+    left out would be taken from the environment. ``credentials`` is asked, on any thread, for keys that hold for a
+    while, None where requests are not signed.
     """
 
     family: str
@@ -135,15 +135,22 @@ class ObjectEngine:
 
         Raises ShortRead, before anything is read, for an object of more than ``size`` bytes.
         """
-        options: GetOptions = {"if_match": f'"{etag}"'} if etag else {}
-        if span is not None:
-            options["range"] = span
         try:
-            result = await self._obstore.get_async(self._quick, key, options=options)
-            if result.meta["size"] > size:
-                raise ShortRead(f"the server sends more than the {size} bytes of the listing")
+            result = await self._obstore.get_async(self._quick, key, options=_pinned(etag, span))
+            _check_size(result, size)
             body = await result.buffer_async()
             return described_by(result.attributes), body.to_bytes() if span is None else memoryview(body)
+        except ShortRead:
+            raise
+        except Exception as error:
+            raise translated(error) from error
+
+    def get_now(self, key: str, etag: str | None, size: int) -> tuple[dict[str, Any], bytes]:
+        """Do what :meth:`get` does in one blocking call, on any thread."""
+        try:
+            result = self._obstore.get(self._quick, key, options=_pinned(etag))
+            _check_size(result, size)
+            return described_by(result.attributes), result.buffer().to_bytes()
         except ShortRead:
             raise
         except Exception as error:
@@ -153,16 +160,31 @@ class ObjectEngine:
         """Write an object in one request, signed over the digest of its bytes; return its ETag without quotes."""
         store = self._quick if len(data) <= _QUICK else self._patient
         try:
-            answer = await self._obstore.put_async(
-                store,
-                key,
-                data,
-                attributes=attributes,
-                use_multipart=False,
-            )
+            answer = await self._obstore.put_async(store, key, data, attributes=attributes, use_multipart=False)
         except Exception as error:
             raise translated(error) from error
         return (answer["e_tag"] or "").strip('"')
+
+    def put_now(self, key: str, data: bytes, attributes: Attributes) -> str:
+        """Do what :meth:`put` does in one blocking call, on any thread."""
+        store = self._quick if len(data) <= _QUICK else self._patient
+        try:
+            answer = self._obstore.put(store, key, data, attributes=attributes, use_multipart=False)
+        except Exception as error:
+            raise translated(error) from error
+        return (answer["e_tag"] or "").strip('"')
+
+
+def _pinned(etag: str | None, span: tuple[int, int] | None = None) -> GetOptions:
+    options: GetOptions = {"if_match": f'"{etag}"'} if etag else {}
+    if span is not None:
+        options["range"] = span
+    return options
+
+
+def _check_size(result: GetResult, size: int) -> None:
+    if result.meta["size"] > size:
+        raise ShortRead(f"the server sends more than the {size} bytes of the listing")
 
 
 def _store(target: Target, patience: float) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fsync.pacing import Pacing, classify
-from fsync.storage.gathering import Gathering
+from fsync.storage.crew import Crew
 from fsync.storage.journal import Journal
 
 T = TypeVar("T")
@@ -140,8 +140,8 @@ class Running:
     _free_at: float = 0.0
     pool: ThreadPoolExecutor = field(init=False)
     disk: ThreadPoolExecutor = field(init=False)
-    #: short calls on local files
-    files: Gathering = field(init=False)
+    #: copies of small objects that are blocking calls
+    crew: Crew = field(init=False)
     #: objects under way
     slots: asyncio.Semaphore = field(init=False)
     #: bytes in buffers
@@ -155,7 +155,7 @@ class Running:
         self.buffers = Budget(self.memory)
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fsync-io")
         self.disk = ThreadPoolExecutor(1, thread_name_prefix="fsync-disk")
-        self.files = Gathering(self.disk, self.pool, self.threads)
+        self.crew = Crew(self.slots, self.threads)
 
     async def in_pool(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call in the pool."""
@@ -200,5 +200,6 @@ class Running:
     def shutdown(self) -> None:
         """Close the journal, and let go of the threads without waiting for calls that hang."""
         self.journal.close()
+        self.crew.shutdown()
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.disk.shutdown(wait=False, cancel_futures=True)

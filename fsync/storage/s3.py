@@ -16,7 +16,7 @@ from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.schema import Kind
 from fsync.storage import seaweedfs
-from fsync.storage.base import Storage
+from fsync.storage.base import NotQuick, Storage
 from fsync.storage.clock import ClockSkew
 from fsync.storage.entry import Entry, Presence
 from fsync.storage.journal import OpenUpload
@@ -229,11 +229,28 @@ class S3Storage(Storage):
 
     async def read(self, entry: Entry) -> bytes:
         """Return the whole content of a small object, of the listed version; its metadata goes into ``entry``."""
-        answer, data = await self._get(entry)
+        return self._whole(entry, await self._get(entry))
+
+    def _whole(self, entry: Entry, got: tuple[Mapping[str, Any], bytes | memoryview]) -> bytes:
+        answer, data = got
         entry.metadata = told(answer)
         if len(data) != entry.size:
             raise ShortRead(f"read {len(data)} bytes where the listing said {entry.size}")
         return bytes(data)
+
+    def quick(self, key: bytes) -> bool:
+        """Tell whether the engine carries a key."""
+        return self._engine(self._key(key)) is not None
+
+    def read_now(self, entry: Entry) -> bytes:
+        """Read a small object through the engine."""
+        key = self._key(entry.key)
+        engine = self._engine(key)
+        assert engine is not None
+        try:
+            return self._whole(entry, engine.get_now(key, entry.etag, entry.size or 0))
+        except Exception as error:
+            raise self._object_error(error, entry) from error
 
     async def part(self, entry: Entry, offset: int, length: int) -> bytes | memoryview:
         """Return one range of the version that was listed."""
@@ -285,17 +302,33 @@ class S3Storage(Storage):
 
     async def put(self, entry: Entry, data: bytes) -> str:
         """Write a small object in one request, whose checksum the server verifies."""
-        key, described = self._key(entry.key), {**self._always, **to_say(entry, self.running)}
-        digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        key, described = self._key(entry.key), self._described(entry)
         engine, attributes = self._engine(key), attributes_of(described)
         if engine is not None and attributes is not None:
-            # of servers that are not Amazon's nobody knows whether they check the digest that requests are signed over
-            otherwise = "sha256" if self._server == "AmazonS3" and engine.signed else "size"
-            return "md5" if await engine.put(key, data, attributes) == digest else otherwise
+            return self._proven(await engine.put(key, data, attributes), data, engine)
         answer = await self.call_s3("put_object", Key=key, Body=data, **described)
-        if answer.get("ETag", "").strip('"') == digest:
+        if answer.get("ETag", "").strip('"') == _md5(data):
             return "md5"
         return "crc32" if "ChecksumCRC32" in answer else "size"
+
+    def write_now(self, entry: Entry, data: bytes) -> str:
+        """Write a small object through the engine."""
+        key = self._key(entry.key)
+        engine, attributes = self._engine(key), attributes_of(self._described(entry))
+        assert engine is not None
+        if attributes is None:
+            raise NotQuick("it says more of itself than a single request through obstore can")
+        return self._proven(engine.put_now(key, data, attributes), data, engine)
+
+    def _described(self, entry: Entry) -> dict[str, Any]:
+        return {**self._always, **to_say(entry, self.running)}
+
+    def _proven(self, etag: str, data: bytes, engine: ObjectEngine) -> str:
+        """Return what the answer to a PUT through the engine proves of the bytes that have arrived."""
+        if etag == _md5(data):
+            return "md5"
+        # of servers that are not Amazon's nobody knows whether they check the digest that requests are signed over
+        return "sha256" if self._server == "AmazonS3" and engine.signed else "size"
 
     async def begin(self, entry: Entry) -> Upload:
         """Begin a multipart upload."""
@@ -305,7 +338,7 @@ class S3Storage(Storage):
         version += [self.running.storage_class, self.running.metadata]
         known = journal.adopt(self._place, key, version, size) if entry.etag or entry.identity else None
         if known is not None:
-            upload = MultipartUpload(self.running, self.call_s3, key, known.upload, size)
+            upload = self._upload(key, known.upload, size)
             try:
                 await upload.resume(known.parts)
             except Exception as error:
@@ -317,7 +350,14 @@ class S3Storage(Storage):
                 return upload
         answer = await self.call_s3("create_multipart_upload", Key=key, **to_say(entry, self.running))
         journal.began(OpenUpload(answer["UploadId"], self._place, key, version, size))
-        return MultipartUpload(self.running, self.call_s3, key, answer["UploadId"], size)
+        return self._upload(key, answer["UploadId"], size)
+
+    def _upload(self, key: str, upload_id: str, size: int) -> MultipartUpload:
+        # what botocore would do of itself: with another algorithm, or none, it is left to do so
+        config = self.fs._s3.meta.config
+        chosen = getattr(self.fs, "s3_additional_kwargs", {}).get("ChecksumAlgorithm")
+        summed = chosen is None and getattr(config, "request_checksum_calculation", None) == "when_supported"
+        return MultipartUpload(self.running, self.call_s3, key, upload_id, size, summed=summed)
 
     @property
     def _place(self) -> str:
@@ -329,7 +369,7 @@ class S3Storage(Storage):
         journal = self.running.journal
         for one in journal.strays(self._place, self._prefix):
             try:
-                await MultipartUpload(self.running, self.call_s3, one.key, one.upload, one.part_size).abort()
+                await self._upload(one.key, one.upload, one.part_size).abort()
             except Exception as error:
                 _log.warning("an unfinished upload of %s could not be aborted: %s", printable(one.key), describe(error))
             else:
@@ -431,6 +471,10 @@ class S3Storage(Storage):
         if dash and is_md5(digest) and count == str(-(-size // part_size(size))):
             return PartsHash(part_size(size))
         return None
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _place(options: Mapping[str, Any]) -> tuple[Any, Any]:

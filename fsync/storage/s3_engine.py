@@ -7,6 +7,7 @@ of credentials that it asks.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -149,7 +150,10 @@ class Observer:
 
 
 class CredentialsOf:
-    """The keys that a filesystem signs with: given ones, else what botocore's chain says at the time."""
+    """The keys that a filesystem signs with: given ones, else what botocore's chain says at the time.
+
+    Called on any thread but the one of the loop that is running when it is made, which the chain belongs to.
+    """
 
     def __init__(self, fs: Any) -> None:
         given = fs.client_kwargs
@@ -159,22 +163,26 @@ class CredentialsOf:
             fs.token or given.get("aws_session_token"),
         )
         self._session = fs.session
+        self._loop = asyncio.get_running_loop()
 
-    async def __call__(self) -> dict[str, Any]:
+    def __call__(self) -> dict[str, Any]:
         """Return keys as obstore wants them."""
         key, secret, token = self._given
         if not key:
-            found = await self._session.get_credentials()
-            if found is None:
-                raise PermissionError("no credentials found")
-            frozen = await found.get_frozen_credentials()
-            key, secret, token = frozen.access_key, frozen.secret_key, frozen.token
+            key, secret, token = asyncio.run_coroutine_threadsafe(self._asked(), self._loop).result()
         return {
             "access_key_id": key,
             "secret_access_key": secret,
             "token": token,
             "expires_at": datetime.now(UTC) + _ASKED_AGAIN,
         }
+
+    async def _asked(self) -> tuple[str, str, str | None]:
+        found = await self._session.get_credentials()
+        if found is None:
+            raise PermissionError("no credentials found")
+        frozen = await found.get_frozen_credentials()
+        return frozen.access_key, frozen.secret_key, frozen.token
 
 
 class S3Bodies:

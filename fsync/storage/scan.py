@@ -31,6 +31,8 @@ NOWHERE = {errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG}
 JUICEFS = {b".accesslog", b".config", b".stats", b".trash"}
 JUICEFS_INODES = 0x7FFFFFFF_00000000
 
+#: rows of the first page
+_FIRST = 1024
 #: files in a row for which their directory is opened once, instead of walking its path for each
 _WORTH_OPENING = 4
 
@@ -82,6 +84,8 @@ class Scan:
     ) -> None:
         self._root, self._given, self._follow, self._prunes, self._with_owners = root, given, follow, prunes, owners
         self._page_rows, self._within, self._bounded = page_rows, within, bool(within)
+        # the first page is short, because copying begins with it
+        self._room = min(page_rows, _FIRST)
         self._places: list[_Place] = []
         self._now = time.time_ns()
         self._stack: list[_Level] | None = None
@@ -93,7 +97,7 @@ class Scan:
         """Return the next page, None at the end; raises SourceNotFound, AccessDenied or ListingError."""
         if self._stack is None:
             self._stack = [self._top()]
-        while self._stack and len(self._rows) < self._page_rows:
+        while self._stack and len(self._rows) < self._room:
             level = self._stack[-1]
             if level.at == len(level.names):
                 self._stack.pop()
@@ -104,7 +108,7 @@ class Scan:
                 self._enter(level.directory + name, is_link, level.moved)
             else:
                 self._leaves(level)
-        page, self._rows = self._rows, Rows()
+        page, self._rows, self._room = self._rows, Rows(), self._page_rows
         return page if len(page) else None
 
     def _place(self, directory: bytes) -> _Place:
@@ -224,7 +228,7 @@ class Scan:
     def _leaves(self, level: _Level) -> None:
         """Add the rows of the files that follow each other in a directory, as far as the page has room."""
         names, first = level.names, level.at
-        last = min(len(names), first + self._page_rows - len(self._rows))
+        last = min(len(names), first + self._room - len(self._rows))
         end = first + 1
         while end < last and not names[end][0].endswith(b"/"):
             end += 1

@@ -11,7 +11,7 @@ from fsync.storage.s3_columns import columns_of
 from fsync.storage.s3_listing import Ask
 
 #: characters that XML cannot hold
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def refused(key: bytes) -> str | None:

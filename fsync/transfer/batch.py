@@ -17,6 +17,7 @@ from fsync.storage.entry import Entry
 from fsync.storage.naming import check_name
 from fsync.storage.upload import DirectCopy
 from fsync.transfer.outcomes import Outcome, Outcomes, Status
+from fsync.transfer.quick import carry, quick_ones
 from fsync.transfer.relay import move
 from fsync.transfer.verify import check_unchanged, withdraw
 
@@ -62,7 +63,7 @@ async def copy_batch(source: Storage, destination: Storage, plan: pa.RecordBatch
     running = destination.running
     direct = direct_copy(source, destination)
     if direct is None:
-        return Outcomes(plan, dict(enumerate(await _one_by_one(source, destination, entries_of(plan)))))
+        return await _apart(source, destination, plan)
     odd: dict[int, Outcome] = {}
     step = 1 if running.failures.most > 0 else max(1, plan.num_rows)
     for start in range(0, plan.num_rows, step):
@@ -106,13 +107,34 @@ async def _changed_since(
     return {position: error for position, error in zip(copied, found, strict=True) if isinstance(error, Exception)}
 
 
-async def _one_by_one(source: Storage, destination: Storage, entries: list[Entry]) -> list[Outcome]:
-    tasks = [asyncio.ensure_future(copy_one(source, destination, entry)) for entry in entries]
+async def _apart(source: Storage, destination: Storage, plan: pa.RecordBatch) -> Outcomes:
+    """Copy the rows of a PLAN batch object by object: small ones by blocking calls if both ends have them."""
+    entries = entries_of(plan)
+    odd: dict[int, Outcome] = {}
+    proofs: dict[int, str] = {}
+
+    async def one(position: int, failure: Exception | None = None) -> None:
+        odd[position] = await copy_one(source, destination, entries[position], failure)
+
+    async def small(positions: list[int]) -> None:
+        failed = await carry(source, destination, entries, positions, proofs)
+        await asyncio.gather(*(one(position, failure) for position, failure in failed.items()))
+
+    quick = quick_ones(source, destination, entries)
+    tasks = [asyncio.ensure_future(one(position)) for position in sorted({*range(len(entries))}.difference(quick))]
+    if quick:
+        tasks.append(asyncio.ensure_future(small(quick)))
     try:
-        return list(await asyncio.gather(*tasks))
+        await asyncio.gather(*tasks)
     except asyncio.CancelledError:
         await asyncio.wait(tasks)
-        raise BatchStopped([task.result() for task in tasks if not task.cancelled()]) from None
+        ended = odd | {at: Outcome(entries[at].key, Status.DONE, entries[at].size or 0, proofs[at]) for at in proofs}
+        raise BatchStopped([ended[position] for position in sorted(ended)]) from None
+    usual = next(iter(proofs.values()), "")
+    for position, proof in proofs.items():
+        if proof != usual:
+            odd[position] = Outcome(entries[position].key, Status.DONE, entries[position].size or 0, proof)
+    return Outcomes(plan, odd, usual)
 
 
 async def copy_one(source: Storage, destination: Storage, entry: Entry, failure: Exception | None = None) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 
 from fsync.errors import ShortRead, SourceChanged, printable
@@ -126,8 +127,17 @@ async def _parts_at_once(
             if part.number in upload.present:
                 return
             await running.pass_on(part.length)
-            await running.retried(lambda: upload.write(part.number, data))
+            attempts = itertools.count()
+
+            async def write() -> None:
+                next(attempts)
+                await upload.write(part.number, data)
+
+            await running.retried(write)
             running.wrote(entry.key, part.length)
+            if next(attempts) == 1:
+                # an attempt that failed may be reading it still, and its connection be open
+                source.give_back(data)
 
     parts = parts_of(entry.size, upload.part_size)
     wanted = (part for part in parts if passed is not None or part.number not in upload.present)

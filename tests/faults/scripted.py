@@ -306,6 +306,8 @@ class ScriptedStorage(Storage):
     """A storage over a :class:`Script` that yields the script's pages as they are."""
 
     family = "scripted"
+    #: reads and writes may also be made on threads
+    brisk = False
 
     def __init__(self, script: Script, running: Running, *, name: str, order: KeyOrder) -> None:
         super().__init__(Address("generic", "scripted", name + "/", {}, f"scripted://{name}/"), running)
@@ -352,11 +354,23 @@ class ScriptedStorage(Storage):
         held = self.script.held.get(key.decode())
         return None if held is None else Entry(key, len(held.data), held.mtime)
 
+    def quick(self, key: bytes) -> bool:
+        """Tell what the test has said."""
+        return self.brisk
+
     async def read(self, entry: Entry) -> bytes:
+        """Read a key."""
+        return self.read_now(entry)
+
+    def read_now(self, entry: Entry) -> bytes:
         """Read a key."""
         return self.script.read(entry.key.decode())
 
     async def put(self, entry: Entry, data: bytes) -> str:
+        """Write a key with its source's time."""
+        return self.write_now(entry, data)
+
+    def write_now(self, entry: Entry, data: bytes) -> str:
         """Write a key with its source's time."""
         assert entry.mtime is not None
         self.script.write(entry.key.decode(), data, entry.mtime)

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from fsync.api import run
 from fsync.comparison import Comparison, Times
 from fsync.diff import decide
-from fsync.errors import FatalError, Redactor
+from fsync.errors import FatalError, Redactor, TooManyFailures
 from fsync.executor import Executor, Planned, keep_plan, result_rows
 from fsync.join import Window
+from fsync.pacing import Pacing
 from fsync.report import Report
 from fsync.schema import RESULT_WORDS, empty_page
 from fsync.spool import Spool
 from fsync.storage.entry import Entry
-from fsync.storage.running import Running
+from fsync.storage.running import Failures, Running
 from fsync.traits import KeyOrder
 from fsync.transfer import Outcome, Status
 from tests.faults.scripted import FAULTS, Held, Script, ScriptedStorage
@@ -96,6 +97,13 @@ def test_many_planned_keys_over_restarts() -> None:
 
 
 # running ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[False, True], ids=["in the loop", "on threads"], autouse=True)
+def brisk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Let all that follows happen both ways: objects carried by coroutines, and small ones by blocking calls."""
+    monkeypatch.setattr(ScriptedStorage, "brisk", request.param)
+    return bool(request.param)
 
 
 class Run:
@@ -200,6 +208,33 @@ def test_a_fatal_error_ends_the_run() -> None:
     assert len(attempt.destination.held) < 5000
 
 
+def test_attempts_are_few_where_failures_are_limited(brisk: bool) -> None:
+    keys = [b"%05d" % number for number in range(400)]
+    attempt = Run(store(*(key.decode() for key in keys)), store(), threads=4, failures=Failures(3))
+    for key in keys:
+        attempt.destination.writes[key.decode()] = FAULTS["denied"]
+    with pytest.raises(TooManyFailures, match="--max-failure is 3"):
+        attempt.submit(*(plan(*keys[start : start + 40]) for start in range(0, 400, 40)))
+    assert 3 <= attempt.report.counts["failed"] <= 3 + 2 * 4
+    assert not attempt.destination.held
+
+
+def test_a_passing_fault_is_tried_again() -> None:
+    attempt = Run(store("a", "b"), store(), pacing=Pacing(retries=2, first=0.001))
+    faults = [FAULTS["connection reset"], FAULTS["timeout"]]
+
+    def fault() -> Exception:
+        if len(faults) == 1:
+            del attempt.destination.writes["a"]
+        return faults.pop()()
+
+    attempt.destination.writes["a"] = fault
+    attempt.submit(plan(b"a", b"b"))
+    assert not faults
+    assert attempt.destination.data() == {"a": b"x", "b": b"x"}
+    assert attempt.report.counts["failed"] == 0
+
+
 def test_what_is_replaced_is_kept_first() -> None:
     attempt = Run(Script({"a": Held(b"new", 5), "b": Held(b"new", 5), "c": Held(b"new", 5)}),
                   Script({"a": Held(b"old-older", 5), "b": Held(b"old-older", 5)}), Script({}))  # fmt: skip
@@ -227,6 +262,12 @@ class Stuck(ScriptedStorage):
         if entry.key == b"0000":
             await asyncio.Event().wait()
         return await super().read(entry)
+
+    def read_now(self, entry: Entry) -> bytes:
+        """Read a key."""
+        if entry.key == b"0000" and self.brisk:
+            self.running.stop.wait(20)
+        return super().read_now(entry)
 
 
 def test_objects_are_told_while_another_takes_long_and_those_of_a_broken_off_batch_too() -> None:

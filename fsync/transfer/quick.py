@@ -1,0 +1,74 @@
+"""Small objects that both ends carry by one blocking call each: a thread does one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fsync.schema import Kind
+from fsync.storage.base import NotQuick, Storage
+from fsync.storage.crew import Unfinished
+from fsync.storage.entry import Entry
+from fsync.storage.naming import check_name
+
+#: bytes of the largest object that is carried so: a blocking call cannot be broken off
+QUICK = 256 << 10
+
+
+def quick_ones(source: Storage, destination: Storage, entries: Sequence[Entry]) -> list[int]:
+    """Return the positions of the entries that both ends carry by blocking calls."""
+    running = destination.running
+    if running.rate or running.check_new or running.check_change or destination.same_store(source):
+        return []
+    return [
+        position
+        for position, entry in enumerate(entries)
+        if entry.kind is Kind.FILE
+        and entry.size is not None
+        and entry.size <= QUICK
+        and source.quick(entry.key)
+        and destination.quick(entry.key)
+    ]
+
+
+async def carry(
+    source: Storage, destination: Storage, entries: Sequence[Entry], positions: Sequence[int], proofs: dict[int, str]
+) -> dict[int, Exception | None]:
+    """Copy entries by blocking calls, once each; note in ``proofs`` what verified those that are done.
+
+    Returns the rest by position, with the error of the attempt, None if there was none. Raises CancelledError when
+    those under way have ended.
+    """
+    running = destination.running
+    failed: dict[int, Exception | None] = {}
+
+    def one(position: int) -> str:
+        entry = entries[position]
+        # where failures are counted, the attempts that decide are made one by one
+        if running.stop.is_set() or (failed and running.failures.most > 0):
+            raise NotQuick("not begun")
+        try:
+            check_name(destination, entry)
+            data = source.read_now(entry)
+            if running.stop.is_set():
+                raise NotQuick("not written")
+            return destination.write_now(entry, data)
+        except NotQuick:
+            raise
+        except Exception as error:
+            failed[position] = error
+            raise
+
+    def note(results: Sequence[str | Exception | None]) -> None:
+        for position, result in zip(positions, results, strict=True):
+            if isinstance(result, str):
+                proofs[position] = result
+                running.wrote(entries[position].key, entries[position].size or 0)
+            elif isinstance(result, NotQuick):
+                failed[position] = None
+
+    try:
+        note(await running.crew.map(one, positions))
+    except Unfinished as stopped:
+        note(stopped.results)
+        raise
+    return failed
