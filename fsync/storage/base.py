@@ -380,6 +380,17 @@ class Storage:
         """Copy within the storage, metadata kept; return what verified it."""
         raise NotImplementedError
 
+    def quick_copy(self, source: Storage, key: bytes) -> bool:
+        """Tell whether :meth:`copy_now` can copy small objects of ``source`` under a key."""
+        return False
+
+    def copy_now(self, source: Storage, entry: Entry) -> str:
+        """Do what :meth:`server_copy` does in one blocking call, on any thread; only for keys that are ``quick_copy``.
+
+        What the source holds at that moment is copied, even if it is another version than the listed one.
+        """
+        raise NotImplementedError
+
     # type clashes, where the trait ``rename`` is ATOMIC ----------------------------------------------------------
 
     async def obstacle(self, key: bytes) -> bytes:

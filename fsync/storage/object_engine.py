@@ -174,6 +174,16 @@ class ObjectEngine:
             raise translated(error) from error
         return (answer["e_tag"] or "").strip('"')
 
+    def copy_now(self, key: str, target: str) -> None:
+        """Copy an object of the bucket that the engine is named after to a key of the one that it reaches.
+
+        One blocking call, on any thread; an error that comes with status 200 is one too.
+        """
+        try:
+            self._obstore.copy(self._patient, key, target)
+        except Exception as error:
+            raise translated(error) from error
+
 
 def _pinned(etag: str | None, span: tuple[int, int] | None = None) -> GetOptions:
     options: GetOptions = {"if_match": f'"{etag}"'} if etag else {}

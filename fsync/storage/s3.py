@@ -21,7 +21,7 @@ from fsync.storage.clock import ClockSkew
 from fsync.storage.entry import Entry, Presence
 from fsync.storage.journal import OpenUpload
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
-from fsync.storage.object_engine import ObjectEngine, attributes_of
+from fsync.storage.object_engine import ObjectEngine, attributes_of, is_clean
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.s3_columns import columns_of, take_columns
@@ -458,6 +458,24 @@ class S3Storage(Storage):
             return "server"
         except Exception as error:
             raise source._object_error(error, entry) from error
+
+    def quick_copy(self, source: Storage, key: bytes) -> bool:
+        """Tell whether the engine copies under a key, which it does with all that is said of an object as it is."""
+        if self._always or self.running.storage_class or not self.running.metadata:
+            return False
+        assert isinstance(source, S3Storage)
+        return self._engine(self._key(key)) is not None and is_clean(source._key(key))
+
+    def copy_now(self, source: Storage, entry: Entry) -> str:
+        """Copy a small object inside the store through the engine."""
+        assert isinstance(source, S3Storage)
+        assert self._bodies is not None
+        key = self._key(entry.key)
+        try:
+            self._bodies.copier(source._bucket).copy_now(source._key(entry.key), key)
+        except Exception as error:
+            raise source._object_error(error, entry) from error
+        return "server"
 
     def clock(self) -> tuple[float, float]:
         """Return the bounds of how far the server's clock is ahead, from its answers' ``Date``."""

@@ -197,7 +197,8 @@ class S3Bodies:
         settings = (address.storage_options.get("config_kwargs") or {}).get("s3") or {}
         self._signed = settings.get("payload_signing_enabled") is not False
         self._seen = Observer(client, address.bucket)
-        self._engine: ObjectEngine | None = None
+        self._credentials = None if _unsigned(client) else CredentialsOf(fs)
+        self._engines: dict[str, ObjectEngine] = {}
         self._opened_for: tuple[str, str] | None = None
 
     @classmethod
@@ -228,24 +229,42 @@ class S3Bodies:
 
     def engine(self, key: str) -> ObjectEngine | None:
         """Return the engine for a key, None where s3fs must carry it."""
+        return self._engine_for(self._bucket) if self._seen.endpoint and is_clean(key) else None
+
+    def copier(self, source: str) -> ObjectEngine:
+        """Return the engine that copies objects of another bucket of the same store into this one.
+
+        A request of obstore's goes to its endpoint, which is this bucket, and names as its source what the store
+        object takes for its own bucket. Only where :meth:`engine` has given one.
+        """
+        return self._engine_for(source)
+
+    def _engine_for(self, bucket: str) -> ObjectEngine:
         seen = (self._seen.endpoint, self._seen.region)
-        if not seen[0] or not is_clean(key):
-            return None
         if seen != self._opened_for:
             # also when the storage has sent botocore to another region since
-            self._engine = open_engine(
-                self._fs, self._client, self._bucket, self._seen, self._timeout, signed=self._signed
+            self._engines, self._opened_for = {}, seen
+        engine = self._engines.get(bucket)
+        if engine is None:
+            engine = open_engine(
+                self._fs, self._client, bucket, self._seen, self._timeout, self._credentials, signed=self._signed
             )
-            self._opened_for = seen
-        return self._engine
+            self._engines[bucket] = engine
+        return engine
 
 
 def open_engine(
-    fs: Any, client: Any, bucket: str, seen: Observer, timeout: float, *, signed: bool = True
+    fs: Any,
+    client: Any,
+    bucket: str,
+    seen: Observer,
+    timeout: float,
+    credentials: CredentialsOf | None,
+    *,
+    signed: bool = True,
 ) -> ObjectEngine:
     """Open a bucket through obstore the way that an observed request was sent; ``signed`` over the bytes of bodies."""
     config = client.meta.config
-    unsigned = _unsigned(client)
     added = {_ADDED[name]: value for name, value in fs.s3_additional_kwargs.items() if name in _ADDED}
     client_options: dict[str, Any] = {
         "connect_timeout": timedelta(seconds=config.connect_timeout),
@@ -266,7 +285,7 @@ def open_engine(
                 "endpoint": seen.endpoint,
                 "aws_endpoint_url_s3": seen.endpoint,
                 "region": seen.region or "us-east-1",
-                "skip_signature": unsigned,
+                "skip_signature": credentials is None,
                 # fsync's own client leaves it to the CRC of its requests, which obstore does not send
                 "unsigned_payload": not signed,
                 "request_payer": bool(fs.requester_pays),
@@ -274,7 +293,7 @@ def open_engine(
                 **added,
             },
             client=client_options,
-            credentials=None if unsigned else CredentialsOf(fs),
+            credentials=credentials,
         )
     )
 

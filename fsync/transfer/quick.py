@@ -12,21 +12,30 @@ from fsync.storage.naming import check_name
 
 #: bytes of the largest object that is carried so: a blocking call cannot be broken off
 QUICK = 256 << 10
+#: the same for what a store copies by itself
+QUICK_COPY = 8 << 20
 
 
 def quick_ones(source: Storage, destination: Storage, entries: Sequence[Entry]) -> list[int]:
     """Return the positions of the entries that both ends carry by blocking calls."""
     running = destination.running
-    if running.rate or running.check_new or running.check_change or destination.same_store(source):
+    if running.rate or running.check_new or running.check_change:
         return []
+    most = QUICK
+    if destination.same_store(source):
+        most = QUICK_COPY
+
+        def quick(key: bytes) -> bool:
+            return destination.quick_copy(source, key)
+    else:
+
+        def quick(key: bytes) -> bool:
+            return source.quick(key) and destination.quick(key)
+
     return [
         position
         for position, entry in enumerate(entries)
-        if entry.kind is Kind.FILE
-        and entry.size is not None
-        and entry.size <= QUICK
-        and source.quick(entry.key)
-        and destination.quick(entry.key)
+        if entry.kind is Kind.FILE and entry.size is not None and entry.size <= most and quick(entry.key)
     ]
 
 
@@ -39,6 +48,7 @@ async def carry(
     those under way have ended.
     """
     running = destination.running
+    inside = destination.same_store(source)
     failed: dict[int, Exception | None] = {}
 
     def one(position: int) -> str:
@@ -48,6 +58,8 @@ async def carry(
             raise NotQuick("not begun")
         try:
             check_name(destination, entry)
+            if inside:
+                return destination.copy_now(source, entry)
             data = source.read_now(entry)
             if running.stop.is_set():
                 raise NotQuick("not written")
