@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import pyarrow as pa
 
@@ -12,8 +13,10 @@ from fsync.storage.copier import Copier
 from fsync.storage.local_copy import Row, Tree, copy_files
 from fsync.storage.running import Large, Running
 
-#: files after which a helper process is worth its start
-_MANY = 1024
+#: files, and bytes of files, after which a helper process is worth its start
+_MANY, _MUCH = 1024, 128 << 20
+#: bytes of files that go to one lane at once, where there is more than one file
+_PIECE = 64 << 20
 
 
 class Lanes:
@@ -29,15 +32,21 @@ class Lanes:
         self._free: asyncio.Queue[Copier | None] = asyncio.Queue()
         self._free.put_nowait(None)
         self._helpers: list[Copier] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     async def copy(self, plan: pa.RecordBatch) -> dict[int, Exception]:
         """Copy the files of a PLAN batch by whoever is free; give by position the errors of those not copied."""
         columns = (plan.column("key"), plan.column("size"), plan.column("mtime").cast(pa.int64()))
         rows: list[Row] = list(zip(*(column.to_pylist() for column in columns), strict=True))
+        errors = await asyncio.gather(*(self._copy(piece) for piece in _pieces(rows)))
+        return {position: error for position, error in enumerate(chain(*errors)) if error is not None}
+
+    async def _copy(self, rows: list[Row]) -> list[Exception | None]:
         running = self._running
         self._rows += len(rows)
-        if self._rows >= _MANY and len(self._helpers) < running.processes and self._free.empty():
+        self._bytes += sum(size for _, size, _ in rows)
+        worth = self._rows >= _MANY or self._bytes >= _MUCH
+        if worth and len(self._helpers) < running.processes and self._free.empty():
             self._start()
         lane = await self._free.get()
         died = False
@@ -52,7 +61,7 @@ class Lanes:
                 running.large.pop(key, None)
             if not died:
                 self._free.put_nowait(lane)
-        return {position: error for position, error in enumerate(errors) if error is not None}
+        return errors
 
     def _copy_here(self, rows: Sequence[Row]) -> list[Exception | None]:
         running = self._running
@@ -76,3 +85,17 @@ class Lanes:
         """End the helpers."""
         for helper in self._helpers:
             await self._running.in_pool(helper.close)
+
+
+def _pieces(rows: list[Row]) -> Iterator[list[Row]]:
+    """Cut rows where their bytes are many enough to keep one lane busy."""
+    piece: list[Row] = []
+    left = _PIECE
+    for row in rows:
+        piece.append(row)
+        left -= row[1]
+        if left <= 0:
+            yield piece
+            piece, left = [], _PIECE
+    if piece:
+        yield piece
