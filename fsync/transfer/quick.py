@@ -74,7 +74,8 @@ async def carry(
         for position, result in zip(positions, results, strict=True):
             if isinstance(result, str):
                 proofs[position] = result
-                running.wrote(entries[position].key, entries[position].size or 0)
+                if not inside:
+                    running.wrote(entries[position].key, entries[position].size or 0)
             elif isinstance(result, NotQuick):
                 failed[position] = None
 
