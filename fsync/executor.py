@@ -23,7 +23,7 @@ from fsync.transfer.outcomes import odd_ones
 #: rows of one batch that a direct copy hands over in one call, and batches under way
 _ROWS, _BATCHES = 512, 4
 #: rows of a batch whose objects go one by one: they are accounted for when the last of them has ended, so there are
-#: few at first, and more while batches end within some seconds
+#: few at first, and more while batches end within _SOON seconds
 _FEWEST, _MOST, _SOON = 16, 256, 0.5
 
 
