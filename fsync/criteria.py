@@ -44,7 +44,7 @@ class Criteria:
 
     def unknown(self, rows: pa.RecordBatch) -> pa.BooleanArray:
         """Tell which rows of a page or plan are files whose listing lacks what the rules ask for."""
-        lacking = pa.repeat(pa.scalar(False), rows.num_rows)
+        lacking = pa.repeat(pa.scalar(False, pa.bool_()), rows.num_rows)
         if self.by_size:
             lacking = pc.or_(lacking, pc.is_null(rows.column("size")))
         if self.by_time:

@@ -175,7 +175,7 @@ def strange_name(doomed: Spool, source_names: Spool) -> bytes | None:
     """Return the first top-level name of the doomed entries that the source does not have, None if it has all."""
     for batch in doomed.grouped(_CHUNK):
         names = top_names(batch).column("key")
-        unknown = pa.repeat(pa.scalar(True), len(names))
+        unknown = pa.repeat(pa.scalar(True, pa.bool_()), len(names))
         for known in source_names.grouped(_CHUNK):
             unknown = pc.and_(unknown, pc.invert(pc.is_in(names, known.column("key"))))
         first = pc.index(unknown, True).as_py()

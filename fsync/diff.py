@@ -35,16 +35,26 @@ def decide(window: Window, comparison: Comparison, criteria: Criteria = EVERYTHI
     that the criteria do not want are skipped; their keys match nonetheless.
     """
     source, destination = window.source, window.destination
-    matches = pc.index_in(source.column("key"), destination.column("key"))
-    other = destination.take(matches)
+    present, other, extras = _matched(source.column("key"), destination)
     rows = _plan_rows(source, other)
-    reason = _compare(rows, matches.is_valid(), comparison)
+    reason = _compare(rows, present, comparison)
     if criteria:
         reason = _if(pc.invert(criteria.wanted(rows)), Reason.UNSELECTED, reason)
     action = _actions(reason)
     rows = rows.set_column(1, PLAN.field("action"), action).set_column(2, PLAN.field("reason"), reason)
-    unmatched = pc.invert(pc.is_in(destination.column("key"), source.column("key")))
-    return Decisions(rows, destination.filter(unmatched))
+    return Decisions(rows, extras)
+
+
+def _matched(
+    keys: pa.BinaryArray, destination: pa.RecordBatch
+) -> tuple[pa.BooleanArray, pa.RecordBatch, pa.RecordBatch]:
+    """Return whether the destination has each key, its rows in the keys' order, and those that match none."""
+    there = destination.column("key")
+    if keys.equals(there):
+        return pa.repeat(pa.scalar(True, pa.bool_()), len(keys)), destination, destination.slice(0, 0)
+    matches = pc.index_in(keys, there)
+    unmatched = pc.invert(pc.is_in(there, keys))
+    return matches.is_valid(), destination.take(matches), destination.filter(unmatched)
 
 
 #: what tells one link or directory from another, and permissions
@@ -131,10 +141,10 @@ def _other_permissions(rows: pa.RecordBatch, rule: Comparison) -> pa.BooleanArra
 
     Where owners cannot be set, they do not count, nor do the bits that would lend a foreign owner's rights.
     """
-    foreign = pa.repeat(pa.scalar(False), rows.num_rows)
+    foreign = pa.repeat(pa.scalar(False, pa.bool_()), rows.num_rows)
     for name in ("owner", "group"):
         foreign = pc.or_(foreign, pc.fill_null(pc.not_equal(rows.column(name), rows.column("dst_" + name)), False))
-    lent = pc.and_(foreign, pa.scalar(not rule.owners))
+    lent = pc.and_(foreign, pa.scalar(not rule.owners, pa.bool_()))
     bits = pc.if_else(lent, pa.scalar(0o1777, pa.int32()), pa.scalar(0o7777, pa.int32()))
     mine, theirs = (pc.bit_wise_and(rows.column(side + "mode"), bits) for side in ("", "dst_"))
     apart = pc.fill_null(pc.not_equal(mine, theirs), False)

@@ -54,7 +54,7 @@ def shared_names(extras: Spool, planned: Spool, *, spill_dir: str | None) -> Spo
 
 def among(keys: pa.BinaryArray, names: Spool) -> pa.BooleanArray:
     """Tell, row by row, whether a key's folded name is one of those that :func:`shared_names` gave."""
-    found = pa.repeat(pa.scalar(False), len(keys))
+    found = pa.repeat(pa.scalar(False, pa.bool_()), len(keys))
     if names.rows:
         mine = folded(keys)
         for batch in names.grouped(_AT_ONCE):

@@ -201,6 +201,9 @@ def concatenate(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Reco
 
 def having(column: pa.Int8Array, *words: IntEnum) -> pa.BooleanArray:
     """Tell, row by row, whether a column of codes holds one of the words."""
+    if len(words) == 1 and not column.null_count:
+        # a quarter of the time of looking it up
+        return pc.equal(column, pa.scalar(int(words[0]), pa.int8()))
     return pc.is_in(column, pa.array([int(word) for word in words], pa.int8()))
 
 

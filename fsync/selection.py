@@ -219,8 +219,10 @@ class Selection:
         ends.report.counts["considered"] += rows.num_rows - unselected
         skipped = having(rows.column("action"), Action.SKIP)
         ends.report.counts["skipped"] += pc.sum(skipped).as_py() or 0
-        same = having(rows.column("reason"), Reason.SAME) if ends.departures.takes_same else pa.scalar(False)
-        fresh = ends.planned.fresh(rows.filter(pc.or_(pc.invert(skipped), same)))
+        wanted = pc.invert(skipped)
+        if ends.departures.takes_same:
+            wanted = pc.or_(wanted, having(rows.column("reason"), Reason.SAME))
+        fresh = ends.planned.fresh(rows.filter(wanted))
         skipped = having(fresh.column("action"), Action.SKIP)
         plan = fresh.filter(pc.invert(skipped))
         if ends.departures.takes_same:

@@ -63,7 +63,12 @@ def _spill(batches: Iterator[pa.RecordBatch], directory: str | None) -> Spool:
 
 def _sorted_slices(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     whole = concatenate(batches, PAGE)
-    order = pc.sort_indices(whole.column("key"))
+    keys = whole.column("key")
+    if pc.all(pc.less_equal(keys[:-1], keys[1:])).as_py() is not False:
+        for start in range(0, whole.num_rows, _ROWS):
+            yield whole.slice(start, _ROWS)
+        return
+    order = pc.sort_indices(keys)
     for start in range(0, whole.num_rows, _ROWS):
         yield whole.take(order.slice(start, _ROWS))
 

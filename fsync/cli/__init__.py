@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     # what a run allocates dies with its last reference; each collection would look at all that was imported
     gc.set_threshold(50_000, 20, 20)
+    # the threads that ask obstore do its work; those of its own that watch its sockets take turns with them
+    os.environ.setdefault("TOKIO_WORKER_THREADS", str(max(1, len(os.sched_getaffinity(0)) // 2)))
     spare_imports(sys.argv[1:])
     code = _run(sys.argv[1:])
     _leave(code)

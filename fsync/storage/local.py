@@ -112,7 +112,8 @@ class LocalStorage(Storage):
         owners = self.running.mask != 0o666
         lookup = Lookup(self._root, self.address.given, follow=follow, prunes=None, owners=owners)
         possible = [key for key in keys if self.refuses(key.rstrip(b"/")) is None]
-        return page_of(await self.running.on_disk(lookup.rows, possible))
+        rows = await self.running.on_disk(lookup.rows, possible)
+        return page_of(rows.packed())
 
     async def exists(self, key: bytes) -> bool:
         """Tell whether anything but a directory stands under this key, a dangling link too; for ``d/`` a directory."""

@@ -1,4 +1,8 @@
-"""The names of one very large directory, in order, at little more than their own bytes."""
+"""The names in a directory, in order; those of a very large one at little more than their own bytes.
+
+A name here has ``/`` behind it if it is that of a directory, and then NUL if it is that of a link: what no name of a
+file system holds, and what keeps names in the order of the keys that they become.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +11,42 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
-#: (name, with ``/`` behind a directory's; whether it is a link)
-Name = tuple[bytes, bool]
-
 #: names that are held as they are
 MANY = 1 << 14
 
+#: how the name of a directory ends, or of a link
+NO_PLAIN_FILE = (b"/", b"\0")
 
-class PackedNames(Sequence[Name]):
-    """Names behind each other in one buffer: eight bytes a name beside its own, where objects take a hundred."""
 
-    __slots__ = ("_ends", "_links", "_text")
+class PackedNames(Sequence[bytes]):
+    """Names behind each other in one buffer: eight bytes a name beside its own, where an object takes forty."""
 
-    def __init__(self, names: Iterable[Name]) -> None:
+    __slots__ = ("_ends", "_text")
+
+    def __init__(self, names: Iterable[bytes]) -> None:
         self._text, self._ends = bytearray(), array("Q")
-        self._links: set[int] = set()
-        for position, (name, is_link) in enumerate(names):
+        for name in names:
             self._text += name
             self._ends.append(len(self._text))
-            if is_link:
-                self._links.add(position)
 
     def __len__(self) -> int:
         return len(self._ends)
 
     @overload
-    def __getitem__(self, position: int) -> Name: ...
+    def __getitem__(self, position: int) -> bytes: ...
     @overload
-    def __getitem__(self, position: slice) -> list[Name]: ...
-    def __getitem__(self, position: int | slice) -> Name | list[Name]:
+    def __getitem__(self, position: slice) -> list[bytes]: ...
+    def __getitem__(self, position: int | slice) -> bytes | list[bytes]:
         if isinstance(position, slice):
             return [self._name(number) for number in range(*position.indices(len(self)))]
         return self._name(range(len(self))[position])
 
-    def __iter__(self) -> Iterator[Name]:
+    def __iter__(self) -> Iterator[bytes]:
         return map(self._name, range(len(self)))
 
-    def _name(self, number: int) -> Name:
+    def _name(self, number: int) -> bytes:
         start = self._ends[number - 1] if number else 0
-        return bytes(self._text[start : self._ends[number]]), number in self._links
+        return bytes(self._text[start : self._ends[number]])
 
 
 def merged(runs: Sequence[PackedNames]) -> PackedNames:

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import functools
 from array import array
+from itertools import accumulate
+from typing import NamedTuple
 
 #: the codes of fsync.schema.Kind, whose module needs pyarrow
 FILE, DIRECTORY, LINK, OTHER = 0, 1, 2, 3
 
 #: stands for "unknown" in columns of 64-bit numbers
 UNKNOWN = -(2**63)
+
+
+class Packed(NamedTuple):
+    """A page of Rows whose keys stand behind each other: key ``n`` is ``text[ends[n] : ends[n + 1]]``.
+
+    That is how Arrow has them, and what another process is sent in little time.
+    """
+
+    text: bytes
+    ends: array[int]
+    kinds: array[int]
+    sizes: array[int]
+    mtimes: array[int]
+    changed: array[int]
+    modes: array[int]
+    links: dict[int, bytes]
+    owners: list[str | None]
+    groups: list[str | None]
 
 
 class Rows:
@@ -34,6 +54,14 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def packed(self) -> Packed:
+        """Return the page for Arrow, or for another process."""
+        ends = array("i", accumulate(map(len, self.keys), initial=0))
+        return Packed(
+            b"".join(self.keys), ends, self.kinds, self.sizes, self.mtimes, self.changed, self.modes,
+            self.links, self.owners, self.groups,
+        )  # fmt: skip
 
 
 @functools.lru_cache(1024)

@@ -24,11 +24,12 @@ from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_siz
 from fsync.storage.object_engine import ObjectEngine, attributes_of, is_clean
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
-from fsync.storage.s3_columns import columns_of, take_columns
+from fsync.storage.s3_columns import columns_of
 from fsync.storage.s3_engine import S3Bodies
 from fsync.storage.s3_headers import archived, to_say, to_say_anew, told
-from fsync.storage.s3_listing import explained, timestamp
+from fsync.storage.s3_listing import explained
 from fsync.storage.s3_listing import pages as listed
+from fsync.storage.s3_session import open_session
 from fsync.storage.s3_shards import Shards
 from fsync.storage.turns import closing
 from fsync.storage.upload import Hasher, Upload
@@ -63,15 +64,10 @@ class S3Storage(Storage):
 
     async def open(self) -> None:
         """Open a private S3FileSystem with this run's timeouts; attempts are counted by fsync alone."""
-        from aiobotocore.session import AioSession
-
         from fsync.storage.opening import open_filesystem
 
         options = dict(self.address.storage_options)
-        session = AioSession(profile=options.pop("profile", None))
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
-        # a wildcard in this place goes before botocore's own search of the whole page for an <Error>
-        session.register("before-parse.*.ListObjectsV2", take_columns)
+        session = open_session(options.pop("profile", None))
         config = {
             "connect_timeout": min(self.running.timeout, 20),
             "read_timeout": self.running.timeout,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from fsync.pacing import Verdict, classify, describe, http_status, service_code
 from fsync.schema import Kind, page_from_columns
 from fsync.storage.multipart import MD5, NO_MD5
 from fsync.storage.s3_columns import Columns, columns_of
+from fsync.storage.turns import closing
 
 #: one ListObjectsV2 request, retried, its errors those of a listing
 Ask = Callable[..., Awaitable[dict[str, Any]]]
@@ -43,9 +45,10 @@ async def pages(
     before = within.just_before if ordered else None
     if before is not None:
         place["StartAfter"] = root + before.decode()
-    async for _, columns in answers(ask, address, **place):
-        if columns.key:
-            yield page_of(columns, root, address)
+    async with closing(answers(ask, address, **place)) as found:
+        async for _, columns in found:
+            if columns.key:
+                yield page_of(columns, root, address)
 
 
 def first_prefix(root: str, within: KeyRange) -> str:
@@ -54,28 +57,40 @@ def first_prefix(root: str, within: KeyRange) -> str:
 
 
 async def answers(ask: Ask, address: Address, **place: str) -> AsyncGenerator[tuple[dict[str, Any], Columns]]:
-    """Yield all answers to one question, each with its rows.
+    """Yield all answers to one question, each with its rows; the next is on its way while one is worked on.
 
     Raises ListingError where the end of the listing is not proven: an answer that says there is more without saying
     where, or a place that repeats itself.
     """
     token: str | None = None
     empty = 0
-    while True:
-        more = {"ContinuationToken": token} if token else {}
-        answer = await ask(**place, **more)
-        try:
-            columns = columns_of(answer)
-        except (KeyError, ValueError, OverflowError) as error:
-            raise ListingError(f"cannot list {address.given}: the server lists what is no entry: {error!r}") from error
-        yield answer, columns
-        if not answer.get("IsTruncated"):
-            return
-        following = answer.get("NextContinuationToken")
-        empty = 0 if columns.key or answer.get("CommonPrefixes") else empty + 1
-        if not following or following == token or empty > _EMPTY_PAGES:
-            raise ListingError(f"cannot list {address.given}: the server does not say how the listing goes on")
-        token = following
+    coming = asyncio.ensure_future(ask(**place))
+    try:
+        while True:
+            answer = await coming
+            try:
+                columns = columns_of(answer)
+            except (KeyError, ValueError, OverflowError) as error:
+                raise ListingError(
+                    f"cannot list {address.given}: the server lists what is no entry: {error!r}"
+                ) from error
+            last, following = token, answer.get("NextContinuationToken")
+            empty = 0 if columns.key or answer.get("CommonPrefixes") else empty + 1
+            goes_on = following and following != last and empty <= _EMPTY_PAGES
+            if answer.get("IsTruncated") and goes_on:
+                token = following
+                coming = asyncio.ensure_future(ask(**place, ContinuationToken=following))
+                # it is sent before the reader goes on
+                await asyncio.sleep(0)
+            yield answer, columns
+            if not answer.get("IsTruncated"):
+                return
+            if not goes_on:
+                raise ListingError(f"cannot list {address.given}: the server does not say how the listing goes on")
+    finally:
+        coming.cancel()
+        # an error of the answer that nobody waits for any more is nobody's
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 def page_of(columns: Columns, prefix: str, address: Address) -> pa.RecordBatch:

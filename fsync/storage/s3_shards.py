@@ -81,22 +81,23 @@ class Shards:
         if stretch.prefix is None:
             return
         last = stretch.prefix
-        async for answer, columns in answers(self._ask, self._address, Prefix=stretch.prefix, Delimiter="/"):
-            page = page_of(columns, self._root, self._address) if columns.key else None
-            given = 0
-            for common in answer.get("CommonPrefixes", ()):
-                prefix = common.get("Prefix", "")
-                if prefix == last:
-                    # some servers say it again where an answer ended with it
-                    continue
-                self._check(prefix, stretch.prefix)
-                last = prefix
-                before = bisect_left(columns.key, prefix.encode("utf-8", "surrogateescape"), lo=given)
-                rows = page.slice(given, before - given) if page is not None and before > given else None
-                given = before
-                yield _Stretch(rows, None if self._pruned(prefix) else prefix)
-            if page is not None and given < page.num_rows:
-                yield _Stretch(page.slice(given), None)
+        async with closing(answers(self._ask, self._address, Prefix=stretch.prefix, Delimiter="/")) as found:
+            async for answer, columns in found:
+                page = page_of(columns, self._root, self._address) if columns.key else None
+                given = 0
+                for common in answer.get("CommonPrefixes", ()):
+                    prefix = common.get("Prefix", "")
+                    if prefix == last:
+                        # some servers say it again where an answer ended with it
+                        continue
+                    self._check(prefix, stretch.prefix)
+                    last = prefix
+                    before = bisect_left(columns.key, prefix.encode("utf-8", "surrogateescape"), lo=given)
+                    rows = page.slice(given, before - given) if page is not None and before > given else None
+                    given = before
+                    yield _Stretch(rows, None if self._pruned(prefix) else prefix)
+                if page is not None and given < page.num_rows:
+                    yield _Stretch(page.slice(given), None)
 
     def _pruned(self, prefix: str) -> bool:
         key = prefix[len(self._root) :].encode("utf-8", "surrogateescape")

@@ -7,10 +7,11 @@ large tree is read by a helper process (:mod:`fsync.storage.serving`).
 from __future__ import annotations
 
 import errno
+import operator
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from typing import NamedTuple
 from fsync.errors import AccessDenied, ListingError, SourceNotFound, printable
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.storage.local_copy import clamped
-from fsync.storage.names import MANY, Name, PackedNames, merged
+from fsync.storage.names import MANY, NO_PLAIN_FILE, PackedNames, merged
 from fsync.storage.partial import PARTIAL_END, is_partial
 from fsync.storage.rows import DIRECTORY, FILE, LINK, OTHER, UNKNOWN, Rows, group_name, user_name
 
@@ -42,7 +43,7 @@ class _Level:
 
     __slots__ = ("at", "directory", "moved", "names")
 
-    def __init__(self, directory: bytes, names: Sequence[Name], moved: int) -> None:
+    def __init__(self, directory: bytes, names: Sequence[bytes], moved: int) -> None:
         self.directory, self.names, self.moved = directory, names, moved
         self.at = 0
 
@@ -102,12 +103,11 @@ class Scan:
             if level.at == len(level.names):
                 self._stack.pop()
                 self._ancestors.pop()
-            elif level.names[level.at][0].endswith(b"/"):
-                name, is_link = level.names[level.at]
+            elif level.names[level.at].endswith(NO_PLAIN_FILE):
+                self._descend(level, level.names[level.at])
                 level.at += 1
-                self._enter(level.directory + name, is_link, level.moved)
             else:
-                self._leaves(level)
+                self._files(level)
         page, self._rows, self._room = self._rows, Rows(), self._page_rows
         return page if len(page) else None
 
@@ -149,7 +149,7 @@ class Scan:
             place = self._place(base)
             names = self._names(base)
             if prefix:
-                names = sorted(self._own(base, name, prefix) for name in names if name[0].startswith(prefix))
+                names = sorted(self._own(base, name, prefix) for name in names if name.startswith(prefix))
             if under:
                 facts = os.stat(base)
                 self._add(under, DIRECTORY, 0, clamped(facts.st_mtime_ns), UNKNOWN, facts)
@@ -162,14 +162,14 @@ class Scan:
         self._ancestors.extend(place.identities)
         return _Level(base, names, place.moved)
 
-    def _own(self, base: bytes, name: Name, prefix: bytes) -> Name:
+    def _own(self, base: bytes, name: bytes, prefix: bytes) -> bytes:
         """Walk a link that is the address itself: only links below an address are not followed."""
-        if name == (prefix, True) and os.path.isdir(base + prefix):
-            return prefix + b"/", True
+        if name == prefix + b"\0" and os.path.isdir(base + prefix):
+            return prefix + b"/\0"
         return name
 
-    def _names(self, directory: bytes) -> Sequence[Name]:
-        """Return the names in a directory, sorted with ``/`` behind those of directories."""
+    def _names(self, directory: bytes) -> Sequence[bytes]:
+        """Return the names in a directory, sorted, as :mod:`fsync.storage.names` has them."""
         runs: list[PackedNames] = []
         with os.scandir(directory) as entries:
             while True:
@@ -182,25 +182,43 @@ class Scan:
                 else:
                     return merged([*runs, PackedNames(names)])
 
-    def _named(self, entries: Iterable[os.DirEntry[bytes]]) -> list[Name]:
-        names: list[Name] = []
-        for entry in entries:
-            name = entry.name
-            if name in JUICEFS and entry.inode() >= JUICEFS_INODES:
-                continue
-            if name.endswith(PARTIAL_END) and is_partial(name):
-                self.partials += 1
-            elif entry.is_symlink():
-                names.append((name + b"/" if _leads_to_directory(entry, self._follow) else name, True))
-            else:
-                names.append((name + b"/" if entry.is_dir() else name, False))
+    def _named(self, entries: Sequence[os.DirEntry[bytes]]) -> list[bytes]:
+        """Return the names of entries, sorted, without those that no scan shows."""
+        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        others: Sequence[os.DirEntry[bytes]] = ()
+        if b"/." in b"/" + b"/".join(names):
+            # all that is hidden begins with a dot
+            names, others = [], entries
+        elif len(names) < len(entries):
+            others = [entry for entry in entries if not entry.is_file(follow_symlinks=False)]
+        names += [name for entry in others if (name := self._name(entry)) is not None]
         names.sort()
         return names
+
+    def _name(self, entry: os.DirEntry[bytes]) -> bytes | None:
+        name = entry.name
+        if name in JUICEFS and entry.inode() >= JUICEFS_INODES:
+            return None
+        if name.endswith(PARTIAL_END) and is_partial(name):
+            self.partials += 1
+            return None
+        if entry.is_symlink():
+            return name + (b"/\0" if _leads_to_directory(entry, self._follow) else b"\0")
+        return name + b"/" if entry.is_dir() else name
+
+    def _descend(self, level: _Level, name: bytes) -> None:
+        """Go on with a directory, or with a link."""
+        bare = name.removesuffix(b"\0")
+        path = level.directory + bare
+        if bare.endswith(b"/"):
+            self._enter(path, bare != name, level.moved)
+        elif not self._bounded or self._within.reaches(path[len(self._root) :]):
+            self._leaf(path, True, level.moved)
 
     def _enter(self, path: bytes, is_link: bool, moved: int) -> None:
         """Add a directory's row, and go down into it unless there is a reason not to."""
         key = path[len(self._root) :]
-        names: Sequence[Name] = []
+        names: Sequence[bytes] = []
         try:
             facts = os.stat(path)
             if is_link:
@@ -225,64 +243,54 @@ class Scan:
             self._stack.append(_Level(path, names, moved))
             self._ancestors.append(identity)
 
-    def _leaves(self, level: _Level) -> None:
+    def _files(self, level: _Level) -> None:
         """Add the rows of the files that follow each other in a directory, as far as the page has room."""
         names, first = level.names, level.at
         last = min(len(names), first + self._room - len(self._rows))
         end = first + 1
-        while end < last and not names[end][0].endswith(b"/"):
+        while end < last and not names[end].endswith(NO_PLAIN_FILE):
             end += 1
-        above: int | None = None
-        if end - first >= _WORTH_OPENING:
-            # what cannot be opened is reached by its path, and an error is that of the file
-            with suppress(OSError):
-                above = os.open(level.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        cut = len(self._root)
         files = names[first:end]
         if self._bounded:
-            files = [name for name in files if self._within.reaches((level.directory + name[0])[cut:])]
-        try:
-            self._run(files, level, above)
-        finally:
-            if above is not None:
-                os.close(above)
+            cut = len(self._root)
+            files = [name for name in files if self._within.reaches((level.directory + name)[cut:])]
+        if files and (self._with_owners or not self._at_once(files, level)):
+            for name in files:
+                self._leaf(level.directory + name, False, level.moved)
         level.at = end
 
-    def _run(self, names: Iterable[Name], level: _Level, above: int | None) -> None:
-        directory, moved, now = level.directory, level.moved, self._now
-        start = directory[len(self._root) :] if len(directory) >= len(self._root) else b""
-        cut = max(0, len(self._root) - len(directory))
-        rows = self._rows
-        keys, kinds, sizes, modes = rows.keys.append, rows.kinds.append, rows.sizes.append, rows.modes.append
-        mtimes, changes = rows.mtimes.append, rows.changed.append
-        look = os.stat
-        for name, is_link in names:
-            if is_link or self._with_owners:
-                self._leaf(directory + name, is_link, moved)
-                continue
-            try:
-                if above is None:
-                    facts = look(directory + name, follow_symlinks=False)
-                else:
-                    facts = look(name, dir_fd=above, follow_symlinks=False)
-            except OSError:
-                self._leaf(directory + name, is_link, moved)
-                continue
-            mtime, changed = facts.st_mtime_ns, facts.st_ctime_ns
+    def _at_once(self, names: Sequence[bytes], level: _Level) -> bool:
+        """Add the rows of regular files column by column; False, and none added, if that is not what they are."""
+        try:
+            facts = _facts(level.directory, names)
+        except OSError:
+            # an error is that of one file
+            return False
+        mtimes = [fact.st_mtime_ns for fact in facts]
+        changed = [fact.st_ctime_ns for fact in facts]
+        now, moved = self._now, level.moved
+        if any(map(operator.lt, changed, mtimes)):
             # an mtime set into the future says nothing about when the file changed
-            if changed < mtime <= now:
-                changed = mtime
-            if changed < moved:
-                changed = moved
-            if facts.st_mode & 0o170000 != 0o100000 or not (UNKNOWN < mtime < _MOST and UNKNOWN < changed < _MOST):
-                self._leaf(directory + name, is_link, moved)
-                continue
-            keys(start + name[cut:])
-            kinds(FILE)
-            sizes(facts.st_size)
-            modes(facts.st_mode)
-            mtimes(mtime)
-            changes(changed)
+            changed = [mtime if ctime < mtime <= now else ctime for ctime, mtime in zip(changed, mtimes, strict=True)]
+        if min(changed) < moved:
+            changed = [max(when, moved) for when in changed]
+        modes = [fact.st_mode for fact in facts]
+        times = min(mtimes), max(mtimes), min(changed), max(changed)
+        if not (all(map(stat.S_ISREG, set(modes))) and all(UNKNOWN < when < _MOST for when in times)):
+            return False
+        rows, cut = self._rows, len(self._root) - len(level.directory)
+        if cut > 0:
+            # the names that a prefix in the top directory begins
+            rows.keys += [name[cut:] for name in names]
+        else:
+            start = level.directory[len(self._root) :]
+            rows.keys += [start + name for name in names]
+        rows.kinds.extend([FILE] * len(names))
+        rows.sizes.extend([fact.st_size for fact in facts])
+        rows.modes.extend(modes)
+        rows.mtimes.extend(mtimes)
+        rows.changed.extend(changed)
+        return True
 
     def _leaf(self, path: bytes, is_link: bool, moved: int) -> None:
         """Add the row of anything but a directory."""
@@ -369,3 +377,19 @@ def _leads_to_directory(link: os.DirEntry[bytes], follow: bool) -> bool:
         if error.errno in NOWHERE:
             return False
         raise
+
+
+def _facts(directory: bytes, names: Sequence[bytes]) -> list[os.stat_result]:
+    """Return what the system says of the entries of a directory, links not followed; raises OSError."""
+    look = os.stat
+    above = None
+    if len(names) >= _WORTH_OPENING:
+        # in a directory that cannot be opened, files may still be reached by their paths
+        with suppress(OSError):
+            above = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if above is None:
+        return [look(directory + name, follow_symlinks=False) for name in names]
+    try:
+        return [look(name, dir_fd=above, follow_symlinks=False) for name in names]
+    finally:
+        os.close(above)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import page_from_columns
 from fsync.storage.child import DIED, Child
-from fsync.storage.rows import UNKNOWN, Rows
+from fsync.storage.rows import UNKNOWN, Packed
 from fsync.storage.running import Running
 from fsync.storage.scan import Scan
 from fsync.storage.walk import PAGE_ROWS, Prunes
@@ -87,7 +87,7 @@ class Scanning:
     def _here(self) -> pa.RecordBatch | None:
         """Return the next page, read by this thread."""
         rows = self._scan.more()
-        return None if rows is None else page_of(rows)
+        return None if rows is None else page_of(rows.packed())
 
     def _there(self) -> pa.RecordBatch | None:
         """Return the next page, read by the helper."""
@@ -101,14 +101,15 @@ class Scanning:
         return page_of(answer)
 
 
-def page_of(rows: Rows) -> pa.RecordBatch:
+def page_of(rows: Packed) -> pa.RecordBatch:
     """Return the rows of a scan as a page."""
-    links = [rows.links.get(position) for position in range(len(rows))] if rows.links else None
-    modes = pa.Array.from_buffers(pa.int32(), len(rows), [None, pa.py_buffer(rows.modes)])
+    count = len(rows.kinds)
+    links = [rows.links.get(position) for position in range(count)] if rows.links else None
+    modes = pa.Array.from_buffers(pa.int32(), count, [None, pa.py_buffer(rows.modes)])
     return page_from_columns(
         {
-            "key": rows.keys,
-            "kind": pa.Array.from_buffers(pa.int8(), len(rows), [None, pa.py_buffer(rows.kinds)]),
+            "key": pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(rows.ends), pa.py_buffer(rows.text)]),
+            "kind": pa.Array.from_buffers(pa.int8(), count, [None, pa.py_buffer(rows.kinds)]),
             "size": _known(rows.sizes),
             "mtime": _known(rows.mtimes),
             "changed": _known(rows.changed),
@@ -117,7 +118,7 @@ def page_of(rows: Rows) -> pa.RecordBatch:
             "owner": rows.owners or None,
             "group": rows.groups or None,
         },
-        len(rows),
+        count,
     )
 
 

@@ -2,8 +2,8 @@
 
 Protocol, over standard input and output, in pickles. *copy*: first a :data:`Setup`, then batches, each a list of rows,
 answered by one list of results; tuples that come before it tell how far a large file is. *scan*: one
-:class:`fsync.storage.scan.Scan` that has begun, answered by its pages, then by the scan itself, or by the error that
-ended it. The end of the input ends a helper; it ignores SIGINT, because a file that it has begun is finished or
+:class:`fsync.storage.scan.Scan` that has begun, answered by its pages, packed, then by the scan itself, or by the error
+that ended it. The end of the input ends a helper; it ignores SIGINT, because a file that it has begun is finished or
 removed.
 """
 
@@ -70,7 +70,7 @@ def scan() -> None:
         return
     try:
         while (page := rest.more()) is not None:
-            _answer(page)
+            _answer(page.packed())
         _answer(rest)
     except BrokenPipeError:
         os._exit(0)

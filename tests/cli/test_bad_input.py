@@ -110,6 +110,12 @@ def test_a_server_that_is_down(run: Run, tree: Path, side: str) -> None:
     check(run(*_words(side, address), *ONCE), 3, f"127.0.0.1:{port}")
 
 
+@pytest.mark.parametrize("side", ["source", "destination", "ls"])
+def test_a_profile_that_is_not_there(run: Run, tree: Path, monkeypatch: pytest.MonkeyPatch, side: str) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "never-written")
+    check(run(*_words(side, "s3://bucket/p/")), 3, "never-written")
+
+
 def _words(side: str, address: str) -> tuple[str, ...]:
     if side == "ls":
         return ("ls", address)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,15 @@ def test_what_has_been_imported_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", sys)
     spare_imports(["sync", "a/", "s3://bucket/a/"])
     assert sys.modules["httpx"] is sys
+
+
+def test_a_local_run_does_without_packages_for_dates(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "f").write_bytes(b"x")
+    script = (
+        "import sys; from fsync.cli import main; code = main(sys.argv[1:]); "
+        "print(code, [name for name in ('dateutil', 'pandas', 'httpx') if sys.modules.get(name)])"
+    )
+    words = ["sync", "-q", f"{tmp_path}/a/", f"{tmp_path}/b/", "--delete-dst"]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 []\n"

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsync.storage import scan
-from fsync.storage.names import Name, PackedNames, merged
+from fsync.storage.names import PackedNames, merged
 from fsync.storage.scan import Scan
 
-_names = st.lists(st.tuples(st.binary(min_size=1, max_size=12), st.booleans()), unique_by=lambda name: name[0])
+_names = st.lists(st.binary(min_size=1, max_size=12), unique=True)
 
 
 @given(_names, st.integers(0, 20), st.integers(0, 20))
-def test_a_packed_sequence_is_the_list(names: list[Name], first: int, last: int) -> None:
+def test_a_packed_sequence_is_the_list(names: list[bytes], first: int, last: int) -> None:
     packed = PackedNames(names)
     assert len(packed) == len(names)
     assert list(packed) == names
@@ -28,14 +28,14 @@ def test_a_packed_sequence_is_the_list(names: list[Name], first: int, last: int)
 
 
 def test_beyond_the_end_is_an_error() -> None:
-    packed = PackedNames([(b"a", False)])
-    assert packed[-1] == (b"a", False)
+    packed = PackedNames([b"a"])
+    assert packed[-1] == b"a"
     with pytest.raises(IndexError):
         packed[1]
 
 
 @given(st.lists(_names, max_size=5))
-def test_runs_are_merged_in_order(runs: list[list[Name]]) -> None:
+def test_runs_are_merged_in_order(runs: list[list[bytes]]) -> None:
     whole = [name for run in runs for name in run]
     assert list(merged([PackedNames(sorted(run)) for run in runs])) == sorted(whole)
 

@@ -14,7 +14,7 @@ import pytest
 from fsync.errors import ListingError
 from fsync.schema import Kind
 from fsync.storage.child import DIED, Child
-from fsync.storage.rows import Rows
+from fsync.storage.rows import Packed
 from fsync.storage.running import Running
 from fsync.storage.scan import Scan
 from fsync.storage.scanning import Scanning, page_of
@@ -119,12 +119,12 @@ def test_an_error_in_the_helper_is_the_listings(tmp_path: Path) -> None:
     scan = Scan(os.fsencode(f"{tmp_path}/"), str(tmp_path), follow=True, prunes=None, page_rows=4)
     assert scan.more() is not None
     # what the kernel refuses to look at, in the place of what was listed
-    scan._stack[0].names[-1] = (b"x" * 300, False)  # type: ignore[index]
+    scan._stack[0].names[-1] = b"x" * 300  # type: ignore[index]
     child = Child("scan")
     child.send(scan)
     answers = []
     while not isinstance(answer := child.receive(), (Exception, Scan)):
-        assert isinstance(answer, Rows)
+        assert isinstance(answer, Packed)
         answers.append(page_of(answer))
     child.kill()
     child.close()
