@@ -215,8 +215,7 @@ async def opened(
         for address in (src, dst, *([backup_address] if backup_address else [])):
             storages.append(await open_storage(address, running))  # noqa: PERF401 - closed if a later one fails
         source, destination, *others = storages
-        found = await source.probe()
-        there = await destination.probe()
+        found, there = await _probed(source, destination)
         source, destination = await _reconciled(source, destination, found, there, exact=options.exact)
         backup = _backup_at(others[0], source, destination) if others else None
         storages = [source, destination, *([backup] if backup else [])]
@@ -305,6 +304,16 @@ def check_outside(option: str, path: str, *ends: Address) -> None:
         root = os.path.join(root, "") if os.path.isdir(root) else root
         if place.startswith(root):
             raise OptionError(f"{option} {path} lies in {end.given}: give a place outside both trees")
+
+
+async def _probed(source: Storage, destination: Storage) -> tuple[Presence, Presence]:
+    """Look at both ends at once; where both fail, the source's error is the one that is raised."""
+    there = asyncio.ensure_future(destination.probe())
+    try:
+        return await source.probe(), await there
+    finally:
+        there.cancel()
+        await asyncio.gather(there, return_exceptions=True)
 
 
 def _backup_options(dst: Address, options: Options) -> dict[str, Any]:
