@@ -18,6 +18,8 @@ from fsync.errors import FsyncError
 
 __all__ = ["main"]
 
+#: the most threads of obstore's own: together they move more than a network card
+_WATCHERS = 4
 #: seconds that threads have for ending by themselves when the program is over
 _GRACE = 1.0
 
@@ -36,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     # what a run allocates dies with its last reference; each collection would look at all that was imported
     gc.set_threshold(50_000, 20, 20)
-    # the threads that ask obstore do its work; those of its own that watch its sockets take turns with them
-    os.environ.setdefault("TOKIO_WORKER_THREADS", str(max(1, len(os.sched_getaffinity(0)) // 2)))
+    # obstore works on the threads that ask it; its own ones, which watch its sockets, only take turns with them
+    os.environ.setdefault("TOKIO_WORKER_THREADS", str(max(1, min(_WATCHERS, (os.cpu_count() or 1) // 2))))
     spare_imports(sys.argv[1:])
     code = _run(sys.argv[1:])
     _leave(code)

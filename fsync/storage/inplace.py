@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fsync.errors import TypeClash
 from fsync.storage.directories import Directories
 from fsync.storage.entry import Entry
+from fsync.storage.partial import write_at
 from fsync.storage.running import Running
 from fsync.storage.upload import Upload
 
@@ -62,11 +63,7 @@ class InPlaceFile:
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of ``data`` at ``offset``; what was there is gone with the first call."""
         self._begin()
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, offset)
-            view = view[written:]
-            offset += written
+        write_at(self._descriptor, data, offset)
 
     def finish(self, mtime: int | None, size: int) -> None:
         """Check the length and set the time."""

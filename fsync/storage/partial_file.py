@@ -16,6 +16,7 @@ from fsync.storage.partial import (
     pieces_of,
     rename_into_place,
     reopen_partial,
+    write_at,
 )
 from fsync.storage.passed import Passed
 from fsync.storage.running import Running
@@ -48,11 +49,7 @@ class PartialFile:
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of ``data`` at ``offset``."""
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self.descriptor, view, offset)
-            view = view[written:]
-            offset += written
+        write_at(self.descriptor, data, offset)
 
     def end(self, mtime: int | None, size: int) -> None:
         """Check the length, set the time and close the file, which keeps its hidden name."""

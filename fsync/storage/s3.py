@@ -11,15 +11,14 @@ from typing import Any, Self
 import pyarrow as pa
 
 from fsync.address import Address
-from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished, printable
+from fsync.errors import ObjectError, ShortRead, SourceChanged, SourceVanished
 from fsync.keyrange import EVERY_KEY, KeyRange
-from fsync.pacing import Verdict, classify, describe, http_status, service_code
+from fsync.pacing import Verdict, classify, http_status, service_code
 from fsync.schema import Kind
 from fsync.storage import seaweedfs
 from fsync.storage.base import NotQuick, Storage
 from fsync.storage.clock import ClockSkew
 from fsync.storage.entry import Entry, Presence
-from fsync.storage.journal import OpenUpload
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
 from fsync.storage.object_engine import ObjectEngine, attributes_of, is_clean
 from fsync.storage.promises import PROMISES
@@ -31,8 +30,9 @@ from fsync.storage.s3_listing import explained
 from fsync.storage.s3_listing import pages as listed
 from fsync.storage.s3_session import open_session
 from fsync.storage.s3_shards import Shards
+from fsync.storage.s3_uploads import S3Uploads
 from fsync.storage.turns import closing
-from fsync.storage.upload import Hasher, Upload
+from fsync.storage.upload import Hasher
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder
 
@@ -326,50 +326,18 @@ class S3Storage(Storage):
         # of servers that are not Amazon's nobody knows whether they check the digest that requests are signed over
         return "sha256" if self._server == "AmazonS3" and engine.signed else "size"
 
-    async def begin(self, entry: Entry) -> Upload:
-        """Begin a multipart upload."""
-        assert entry.size is not None
-        key, size, journal = self._key(entry.key), part_size(entry.size), self.running.journal
-        version = [self.running.origin, entry.size, entry.mtime, entry.etag, entry.identity]
-        version += [self.running.storage_class, self.running.metadata]
-        known = journal.adopt(self._place, key, version, size) if entry.etag or entry.identity else None
-        if known is not None:
-            upload = self._upload(key, known.upload, size)
-            try:
-                await upload.resume(known.parts)
-            except Exception as error:
-                if classify(error) is not Verdict.GONE:
-                    raise
-                journal.ended(known.upload)
-            else:
-                _log.info("%s is resumed: %d parts are there already", printable(entry.key), len(upload.present))
-                return upload
-        answer = await self.call_s3("create_multipart_upload", Key=key, **to_say(entry, self.running))
-        journal.began(OpenUpload(answer["UploadId"], self._place, key, version, size))
-        return self._upload(key, answer["UploadId"], size)
-
-    def _upload(self, key: str, upload_id: str, size: int) -> MultipartUpload:
-        # what botocore would do of itself: with another algorithm, or none, it is left to do so
-        config = self.fs._s3.meta.config
-        chosen = getattr(self.fs, "s3_additional_kwargs", {}).get("ChecksumAlgorithm")
-        summed = chosen is None and getattr(config, "request_checksum_calculation", None) == "when_supported"
-        return MultipartUpload(self.running, self.call_s3, key, upload_id, size, summed=summed)
-
-    @property
-    def _place(self) -> str:
-        """Return the endpoint and the bucket as text."""
-        return f"{_place(self.address.storage_options)[0] or 'aws'} {self._bucket}"
+    async def begin(self, entry: Entry) -> MultipartUpload:
+        """Begin a multipart upload, or go on with one that a killed run has left."""
+        return await self._uploads.begin(self._key(entry.key), entry)
 
     async def sweep(self) -> None:
         """Abort the multipart uploads below the root that earlier runs have left open and nobody has finished."""
-        journal = self.running.journal
-        for one in journal.strays(self._place, self._prefix):
-            try:
-                await self._upload(one.key, one.upload, one.part_size).abort()
-            except Exception as error:
-                _log.warning("an unfinished upload of %s could not be aborted: %s", printable(one.key), describe(error))
-            else:
-                journal.forget(one)
+        await self._uploads.sweep(self._prefix)
+
+    @property
+    def _uploads(self) -> S3Uploads:
+        place = f"{_place(self.address.storage_options)[0] or 'aws'} {self._bucket}"
+        return S3Uploads(self.fs, self.call_s3, place, self.running)
 
     async def prepare_destination(self) -> None:
         """Do nothing: a bucket holds no directories, and buckets are not made."""
@@ -444,7 +412,6 @@ class S3Storage(Storage):
                 raise SourceVanished("the source is gone")
             entry.metadata = present.metadata
             upload = await self.begin(entry)
-            assert isinstance(upload, MultipartUpload)
             try:
                 await upload.copy_from(origin, pin, entry.size)
                 await upload.commit()

@@ -56,18 +56,23 @@ def first_prefix(root: str, within: KeyRange) -> str:
     return root + within.under.decode("utf-8", "surrogateescape")
 
 
-async def answers(ask: Ask, address: Address, **place: str) -> AsyncGenerator[tuple[dict[str, Any], Columns]]:
-    """Yield all answers to one question, each with its rows; the next is on its way while one is worked on.
+async def answers(
+    ask: Ask, address: Address, *, ahead: bool = True, **place: str
+) -> AsyncGenerator[tuple[dict[str, Any], Columns]]:
+    """Yield all answers to one question, each with its rows; ``ahead``, the next is on its way while one is worked on.
 
     Raises ListingError where the end of the listing is not proven: an answer that says there is more without saying
     where, or a place that repeats itself.
     """
     token: str | None = None
     empty = 0
-    coming = asyncio.ensure_future(ask(**place))
+    coming: asyncio.Future[dict[str, Any]] | None = None
     try:
         while True:
-            answer = await coming
+            if coming is None:
+                answer = await ask(**place, **({"ContinuationToken": token} if token else {}))
+            else:
+                answer = await coming
             try:
                 columns = columns_of(answer)
             except (KeyError, ValueError, OverflowError) as error:
@@ -77,9 +82,9 @@ async def answers(ask: Ask, address: Address, **place: str) -> AsyncGenerator[tu
             last, following = token, answer.get("NextContinuationToken")
             empty = 0 if columns.key or answer.get("CommonPrefixes") else empty + 1
             goes_on = following and following != last and empty <= _EMPTY_PAGES
-            if answer.get("IsTruncated") and goes_on:
-                token = following
-                coming = asyncio.ensure_future(ask(**place, ContinuationToken=following))
+            token = following
+            if ahead and answer.get("IsTruncated") and goes_on:
+                coming = asyncio.ensure_future(ask(**place, ContinuationToken=token))
                 # it is sent before the reader goes on
                 await asyncio.sleep(0)
             yield answer, columns
@@ -88,9 +93,10 @@ async def answers(ask: Ask, address: Address, **place: str) -> AsyncGenerator[tu
             if not goes_on:
                 raise ListingError(f"cannot list {address.given}: the server does not say how the listing goes on")
     finally:
-        coming.cancel()
-        # an error of the answer that nobody waits for any more is nobody's
-        await asyncio.gather(coming, return_exceptions=True)
+        if coming is not None:
+            coming.cancel()
+            # an error of the answer that nobody waits for any more is nobody's
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 def page_of(columns: Columns, prefix: str, address: Address) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""A bucket listed by several requests at once: one for each common prefix of its keys, down to some depth."""
+"""A bucket listed by several requests at once: by common prefixes of its keys, and by ranges of them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from fsync.address import Address
 from fsync.errors import ListingError, printable
 from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.storage.s3_listing import Ask, answers, first_prefix, page_of, pages
+from fsync.storage.s3_ranges import Ranges
 from fsync.storage.turns import closing, in_turn
 from fsync.storage.walk import Prunes
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """A stretch of the listing: some rows, then all keys that begin with ``prefix``; either may be None."""
+    """A stretch of the listing: some rows, then all keys that begin with ``prefix``; either may be None.
+
+    A ``flat`` one holds more keys than common prefixes at its own level.
+    """
 
     rows: pa.RecordBatch | None
     prefix: str | None
+    flat: bool = False
 
 
 class Shards:
@@ -31,9 +36,10 @@ class Shards:
 
     Common prefixes ending in ``/`` are asked for ``depth`` times, each within those found before; what begins with
     one of the last is a shard, listed flat. Shards for which ``prunes`` holds, or that lie outside ``within``, are left
-    out. Rows come in the order in
-    which the server lists keys and prefixes, which is by bytes wherever its flat listing is; keys that lie directly
-    at a level come between its shards. Errors of any request are those of the listing.
+    out. Rows come in the order in which the server lists keys and prefixes, which is by bytes wherever its flat listing
+    is; keys that lie directly at a level come between its shards. Of a server that is known to list by bytes
+    (``ordered``) each shard is cut into ranges, and a level with more keys than prefixes is one shard. Errors of any
+    request are those of the listing.
     """
 
     def __init__(
@@ -66,13 +72,27 @@ class Shards:
     async def _whole(self, stretch: _Stretch) -> AsyncGenerator[pa.RecordBatch]:
         if stretch.rows is not None:
             yield stretch.rows
-        if stretch.prefix is not None:
-            found = pages(
-                self._ask, self._root, self._address, self._within, ordered=self._ordered, prefix=stretch.prefix
-            )
-            async with closing(found):
-                async for page in found:
-                    yield page
+        if stretch.prefix is None:
+            return
+        if self._ordered:
+            found = self._ranges(stretch.prefix)
+        else:
+            found = pages(self._ask, self._root, self._address, self._within, prefix=stretch.prefix)
+        async with closing(found):
+            async for page in found:
+                yield page
+
+    def _ranges(self, prefix: str) -> AsyncGenerator[pa.RecordBatch]:
+        root, within = self._root.encode("utf-8", "surrogateescape"), self._within
+        before = within.just_before
+        # what is one of many shards already is not cut twice
+        alone = prefix == first_prefix(self._root, within)
+        ranges = Ranges(
+            self._ask, self._address, prefix, lambda rows: page_of(rows, self._root, self._address), self._at_once
+        )
+        return ranges.between(
+            None if before is None else root + before, None if within.end is None else root + within.end, not alone
+        )
 
     async def _split(self, stretch: _Stretch) -> AsyncGenerator[_Stretch]:
         """Yield a stretch as shorter ones: up to each common prefix of what begins with its own."""
@@ -80,9 +100,18 @@ class Shards:
             yield _Stretch(stretch.rows, None)
         if stretch.prefix is None:
             return
-        last = stretch.prefix
-        async with closing(answers(self._ask, self._address, Prefix=stretch.prefix, Delimiter="/")) as found:
+        if stretch.flat:
+            yield stretch
+            return
+        last, first = stretch.prefix, True
+        place = {"Prefix": stretch.prefix, "Delimiter": "/"}
+        async with closing(answers(self._ask, self._address, ahead=not self._ordered, **place)) as found:
             async for answer, columns in found:
+                more_keys = len(columns.key) > len(answer.get("CommonPrefixes", ()))
+                if self._ordered and first and more_keys and answer.get("IsTruncated"):
+                    yield _Stretch(None, stretch.prefix, flat=True)
+                    return
+                first = False
                 page = page_of(columns, self._root, self._address) if columns.key else None
                 given = 0
                 for common in answer.get("CommonPrefixes", ()):

@@ -30,12 +30,18 @@ def _tree(pid: int) -> list[int]:
 
 
 def _resident(pid: int) -> int:
-    """Return the bytes that a process and its descendants have in memory together; shared ones count in each."""
-    pages = 0
+    """Return the bytes that a process and its descendants have in memory together; shared ones count in each.
+
+    Until it is another program, a child that was started by vfork lives in its parent's memory, which counts once.
+    """
+    seen: dict[tuple[str, str], int] = {}
     for member in _tree(pid):
         with contextlib.suppress(OSError, IndexError):
-            pages += int(Path(f"/proc/{member}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+            memory = Path(f"/proc/{member}/statm").read_text()
+            # where the stack begins, which is another place in each program (proc_pid_stat(5), 28)
+            stack = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()[25]
+            seen[memory, stack] = int(memory.split()[1])
+    return sum(seen.values()) * os.sysconf("SC_PAGE_SIZE")
 
 
 def measure(command: list[str], log: str, seconds: float) -> dict[str, float]:
