@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -45,7 +45,7 @@ async def pages(
     before = within.just_before if ordered else None
     if before is not None:
         place["StartAfter"] = root + before.decode()
-    async with closing(answers(ask, address, **place)) as found:
+    async with closing(answers(ask, address, place)) as found:
         async for _, columns in found:
             if columns.key:
                 yield page_of(columns, root, address)
@@ -57,7 +57,7 @@ def first_prefix(root: str, within: KeyRange) -> str:
 
 
 async def answers(
-    ask: Ask, address: Address, *, ahead: bool = True, **place: str
+    ask: Ask, address: Address, place: Mapping[str, str], *, ahead: bool = True
 ) -> AsyncGenerator[tuple[dict[str, Any], Columns]]:
     """Yield all answers to one question, each with its rows; ``ahead``, the next is on its way while one is worked on.
 

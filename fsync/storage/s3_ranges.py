@@ -86,7 +86,7 @@ class Ranges:
     ) -> AsyncGenerator[tuple[Sequence[bytes], pa.RecordBatch, bool]]:
         """Yield the pages of a range, each with its keys, and whether more of the range follows."""
         place = {"Prefix": self._prefix, **({"StartAfter": after.decode()} if after else {})}
-        async with closing(answers(self._ask, self._address, ahead=False, **place)) as found:
+        async with closing(answers(self._ask, self._address, place, ahead=False)) as found:
             async for answer, columns in found:
                 keys = columns.key
                 if not keys:

@@ -105,7 +105,7 @@ class Shards:
             return
         last, first = stretch.prefix, True
         place = {"Prefix": stretch.prefix, "Delimiter": "/"}
-        async with closing(answers(self._ask, self._address, ahead=not self._ordered, **place)) as found:
+        async with closing(answers(self._ask, self._address, place, ahead=not self._ordered)) as found:
             async for answer, columns in found:
                 more_keys = len(columns.key) > len(answer.get("CommonPrefixes", ()))
                 if self._ordered and first and more_keys and answer.get("IsTruncated"):

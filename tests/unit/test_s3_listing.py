@@ -44,7 +44,7 @@ def test_the_next_answer_is_asked_for_before_one_is_worked_on() -> None:
     async def look() -> None:
         server = Server(3)
         keys = []
-        async for _, columns in answers(server.ask, ADDRESS):
+        async for _, columns in answers(server.ask, ADDRESS, {}):
             keys += columns.key
             assert server.asked == [None, "1", "2"][: len(keys) + 1]
         assert keys == [b"k0", b"k1", b"k2"]
@@ -55,7 +55,7 @@ def test_the_next_answer_is_asked_for_before_one_is_worked_on() -> None:
 def test_a_listing_that_is_dropped_leaves_no_request_behind() -> None:
     async def look() -> None:
         server = Server(3)
-        found = answers(server.ask, ADDRESS)
+        found = answers(server.ask, ADDRESS, {})
         await anext(found)
         server.open.clear()
         await anext(found)
@@ -68,14 +68,14 @@ def test_a_listing_that_is_dropped_leaves_no_request_behind() -> None:
 
 def test_an_error_comes_in_its_place_and_is_nobodys_if_nobody_waits() -> None:
     async def look() -> None:
-        found = answers(Server(3, at=2).ask, ADDRESS)
+        found = answers(Server(3, at=2).ask, ADDRESS, {})
         keys = [(await anext(found))[1].key for _ in range(2)]
         assert keys == [[b"k0"], [b"k1"]]
         with pytest.raises(ListingError, match="no more"):
             await anext(found)
         complaints: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        found = answers(Server(3, at=1).ask, ADDRESS)
+        found = answers(Server(3, at=1).ask, ADDRESS, {})
         await anext(found)
         await asyncio.sleep(0)
         await found.aclose()
@@ -89,7 +89,7 @@ def test_a_place_that_repeats_itself_is_an_error_after_its_rows() -> None:
         return {"Contents": [{"Key": "k", "Size": 1}], "IsTruncated": True, "NextContinuationToken": "here"}
 
     async def look() -> None:
-        found = answers(ask, ADDRESS)
+        found = answers(ask, ADDRESS, {})
         assert [(await anext(found))[1].key for _ in range(2)] == [[b"k"], [b"k"]]
         with pytest.raises(ListingError, match="how the listing goes on"):
             await anext(found)
