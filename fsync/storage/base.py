@@ -7,7 +7,7 @@ what they do better; every method here works for any registered fsspec protocol.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import pyarrow as pa
@@ -263,6 +263,13 @@ class Storage:
     async def part(self, entry: Entry, offset: int, length: int) -> bytes | memoryview:
         """Return one range of an object; only where :attr:`ranged` holds."""
         raise NotImplementedError
+
+    def flow(self, entry: Entry, offset: int, length: int) -> Iterator[memoryview] | None:
+        """Return the bytes of a range in pieces, as they come, by blocking calls, on any thread.
+
+        None where they come by :meth:`part` only. Nothing is asked for before the first piece is.
+        """
+        return None
 
     def give_back(self, data: bytes | memoryview) -> None:
         """Take back what :meth:`part` returned, whose memory the next part may then have; nothing may read it now."""

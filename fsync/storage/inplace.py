@@ -8,9 +8,9 @@ import stat
 from collections.abc import Callable
 
 from fsync.errors import TypeClash
+from fsync.storage.descriptor import Descriptor
 from fsync.storage.directories import Directories
 from fsync.storage.entry import Entry
-from fsync.storage.partial import write_at
 from fsync.storage.running import Running
 from fsync.storage.upload import Upload
 
@@ -27,7 +27,7 @@ class InPlaceFile:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self._file = Descriptor(descriptor)
         self._begun, self._open = False, True
 
     @classmethod
@@ -58,32 +58,33 @@ class InPlaceFile:
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            os.ftruncate(self._descriptor, 0)
+            self._file.empty()
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of ``data`` at ``offset``; what was there is gone with the first call."""
         self._begin()
-        write_at(self._descriptor, data, offset)
+        self._file.write(data, offset)
 
     def finish(self, mtime: int | None, size: int) -> None:
         """Check the length and set the time."""
         self._begin()
-        if os.fstat(self._descriptor).st_size != size:
+        if os.fstat(self._file.number).st_size != size:
             raise OSError(errno.EIO, "the file written has not the length that was written")
         if mtime is not None:
-            os.utime(self._descriptor, ns=(mtime, mtime))
+            os.utime(self._file.number, ns=(mtime, mtime))
         self._open = False
-        os.close(self._descriptor)
+        self._file.close()
 
     def discard(self) -> None:
         """Close the file, emptied if anything was written: half of a content must not have the whole one's size."""
         if self._open:
             self._open = False
+            self._file.settle()
             try:
                 if self._begun:
-                    os.ftruncate(self._descriptor, 0)
+                    os.ftruncate(self._file.number, 0)
             finally:
-                os.close(self._descriptor)
+                self._file.close()
 
 
 class InPlaceUpload(Upload):

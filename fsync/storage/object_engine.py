@@ -8,7 +8,7 @@ are. Its lister merges and drops names, so keys never come from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,8 @@ _QUICK = 256 << 10
 _SLOWEST = 32 << 10
 #: bytes of the longest body that is sent in one request
 _LONGEST = 16 << 20
+#: bytes of a piece of a range
+_PIECE = 512 << 10
 
 #: seconds after which a whole request has failed, however steadily its bytes drip
 _WHOLE_REQUEST = 3600
@@ -151,6 +153,18 @@ class ObjectEngine:
             result = self._obstore.get(self._quick, key, options=_pinned(etag))
             _check_size(result, size)
             return described_by(result.attributes), result.buffer().to_bytes()
+        except ShortRead:
+            raise
+        except Exception as error:
+            raise translated(error) from error
+
+    def pieces_now(self, key: str, etag: str | None, size: int, span: tuple[int, int]) -> Iterator[memoryview]:
+        """Yield the bytes of a range as they come, by blocking calls, on any thread; raises as :meth:`get` does."""
+        try:
+            result = self._obstore.get(self._quick, key, options=_pinned(etag, span))
+            _check_size(result, size)
+            for piece in result.stream(min_chunk_size=_PIECE):
+                yield memoryview(piece)
         except ShortRead:
             raise
         except Exception as error:

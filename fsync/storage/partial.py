@@ -18,10 +18,6 @@ _PARTIAL = re.compile(rb"\.(.*)\.fsync-([0-9a-f]{16})\.partial", re.DOTALL)
 PARTIAL_END = b".partial"
 _PARTIAL_EXTRA = len(b"..fsync-0123456789abcdef.partial")
 
-#: bytes that one call writes: for more the kernel takes pages of 2 MiB, and a virtual machine may have to ask its host
-#: for each of them, which took six times as long (seen with Linux 6.18 on ext4)
-_PIECE = 512 << 10
-
 
 def partial_name(name: bytes, run_id: str) -> bytes:
     """Return the name under which ``name`` is written until it is whole: ``.NAME.fsync-RUNID.partial``.
@@ -35,15 +31,6 @@ def partial_name(name: bytes, run_id: str) -> bytes:
 
         name = name[: most - 17] + b"~" + hashlib.blake2b(name, digest_size=8).hexdigest().encode()
     return b"." + name + b".fsync-" + run_id.encode() + b".partial"
-
-
-def write_at(descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:
-    """Write all of ``data`` at ``offset``; raises OSError."""
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view[:_PIECE], offset)
-        view = view[written:]
-        offset += written
 
 
 def is_partial(name: bytes) -> bool:

@@ -7,6 +7,7 @@ import errno
 import os
 
 from fsync.errors import VerifyError
+from fsync.storage.descriptor import Descriptor
 from fsync.storage.directories import Directories
 from fsync.storage.entry import Entry
 from fsync.storage.partial import (
@@ -16,7 +17,6 @@ from fsync.storage.partial import (
     pieces_of,
     rename_into_place,
     reopen_partial,
-    write_at,
 )
 from fsync.storage.passed import Passed
 from fsync.storage.running import Running
@@ -35,7 +35,7 @@ class PartialFile:
         self._partial = partial_name(name, run_id)
         self._above = directories.take(directory, create=True)
         try:
-            self.descriptor = create_partial(self._partial, mask, self._above)
+            self.file = Descriptor(create_partial(self._partial, mask, self._above))
         except BaseException:
             directories.give_back(directory)
             raise
@@ -49,16 +49,16 @@ class PartialFile:
 
     def write(self, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of ``data`` at ``offset``."""
-        write_at(self.descriptor, data, offset)
+        self.file.write(data, offset)
 
     def end(self, mtime: int | None, size: int) -> None:
         """Check the length, set the time and close the file, which keeps its hidden name."""
-        if os.fstat(self.descriptor).st_size != size:
+        if os.fstat(self.file.number).st_size != size:
             raise OSError(errno.EIO, "the file written has not the length that was written")
         if mtime is not None:
-            os.utime(self.descriptor, ns=(mtime, mtime))
+            os.utime(self.file.number, ns=(mtime, mtime))
         self._open = False
-        os.close(self.descriptor)
+        self.file.close()
 
     def check(self, passed: Passed) -> None:
         """Read the ended file anew; VerifyError if it is not what passed."""
@@ -82,7 +82,7 @@ class PartialFile:
         """Close and remove the partial unless it was finished."""
         if self._open:
             self._open = False
-            os.close(self.descriptor)
+            self.file.close()
         if self._there:
             self._there = False
             try:
@@ -95,20 +95,24 @@ class LocalUpload(Upload):
     """A large file: a partial of its full length, into which parts are written in any order."""
 
     parallel = True
+    blocking = True
 
     def __init__(self, partial: PartialFile, entry: Entry, running: Running) -> None:
         assert entry.size is not None
         self._partial, self._running, self._mtime, self._size = partial, running, entry.mtime, entry.size
         try:
-            os.posix_fallocate(partial.descriptor, 0, entry.size)
+            os.posix_fallocate(partial.file.number, 0, entry.size)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 partial.discard()
                 raise
-            os.ftruncate(partial.descriptor, entry.size)
+            os.ftruncate(partial.file.number, entry.size)
 
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        await self._running.in_pool(self._partial.write, data, number * self.part_size)
+        await self._running.in_pool(self.write_now, number, data, 0)
+
+    def write_now(self, number: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        self._partial.write(data, number * self.part_size + offset)
 
     async def check(self, passed: Passed) -> bool:
         await self._running.in_pool(self._end_and_check, passed)

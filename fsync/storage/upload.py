@@ -29,16 +29,21 @@ class Upload:
     """A large object being written; it appears under its final name at :meth:`commit` or never.
 
     Parts are numbered from 0 and hold ``part_size`` bytes each, the last one less. ``parallel`` says that parts may
-    be written in any order and several at once.
+    be written in any order and several at once; ``blocking`` that :meth:`write_now` can write them in pieces.
     """
 
     part_size: int = PART
     parallel: bool = False
+    blocking: bool = False
     #: numbers of the parts that an earlier run has written
     present: Collection[int] = ()
 
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
         """Write part ``number``."""
+        raise NotImplementedError
+
+    def write_now(self, number: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write some bytes of part ``number``, from ``offset`` in it, in one blocking call, on any thread."""
         raise NotImplementedError
 
     async def check(self, passed: Passed) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import logging
+import threading
 
 from fsync.errors import ShortRead, SourceChanged, printable
 from fsync.pacing import describe
@@ -118,9 +120,15 @@ async def _parts_at_once(
     """
     assert entry.size is not None
     running = destination.running
+    # where nobody looks at the bytes on their way, nobody has to wait for a whole part
+    flowing = upload.blocking and passed is None and not running.rate
 
     async def carry(part: Part) -> None:
         async with running.buffers.claim(part.length):
+            if flowing and source.flow(entry, part.offset, part.length) is not None:
+                await running.retried(lambda: running.in_pool(_pour, source, entry, upload, part, running.stop))
+                running.wrote(entry.key, part.length)
+                return
             data = await running.retried(lambda: source.part(entry, part.offset, part.length))
             if passed is not None:
                 passed.note(part.number, data)
@@ -142,6 +150,22 @@ async def _parts_at_once(
     parts = parts_of(entry.size, upload.part_size)
     wanted = (part for part in parts if passed is not None or part.number not in upload.present)
     await at_once(running, wanted, carry)
+
+
+def _pour(source: Storage, entry: Entry, upload: Upload, part: Part, stop: threading.Event) -> None:
+    """Read a part and write it piece by piece, on one thread; ShortRead if it is not whole."""
+    pieces = source.flow(entry, part.offset, part.length)
+    assert pieces is not None
+    written = 0
+    for piece in pieces:
+        if stop.is_set():
+            raise OSError(errno.ECANCELED, "the run was stopped")
+        if written + len(piece) > part.length:
+            raise ShortRead(f"the server sends more than a range of {part.length} bytes")
+        upload.write_now(part.number, piece, written)
+        written += len(piece)
+    if written != part.length:
+        raise ShortRead(f"read {written} bytes of a range of {part.length}")
 
 
 async def _parts_in_order(
