@@ -82,5 +82,5 @@ def test_the_number_is_not_given_away_while_a_thread_writes(
     closer.join(10)
     writer.join(10)
     # what was under way is there, and nothing after it
-    assert errors == ["the file was closed"]
+    assert errors == ["the file is closed"]
     assert path.read_bytes() == b"a"
