@@ -44,7 +44,7 @@ _SLOWEST = 32 << 10
 #: bytes of the longest body that is sent in one request
 _LONGEST = 16 << 20
 #: bytes of a piece of a range
-_PIECE = 512 << 10
+_PIECE = 128 << 10
 
 #: seconds after which a whole request has failed, however steadily its bytes drip
 _WHOLE_REQUEST = 3600
