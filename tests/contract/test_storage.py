@@ -368,6 +368,31 @@ def test_every_size_is_read_whole(subject: Subject) -> None:
             if storage.ranged and size:
                 for offset, length in ((0, 1), (size - 1, 1), (size // 2, size - size // 2)):
                     assert await storage.part(entry, offset, length) == data[offset : offset + length], size
+                    flowed = await flow(storage, entry, offset, length)
+                    assert flowed in (None, data[offset : offset + length]), size
+
+    using(subject, read)
+
+
+async def flow(storage: Storage, entry: Entry, offset: int, length: int) -> bytes | None:
+    """Read a range in pieces, on a thread; None where the storage has no such way."""
+    pieces = storage.flow(entry, offset, length)
+    return None if pieces is None else await storage.running.in_pool(lambda: b"".join(pieces))
+
+
+def test_a_range_that_flows_is_of_the_listed_version(subject: Subject) -> None:
+    subject.write(b"k", content(3 * MIB))
+
+    async def read(storage: Storage) -> None:
+        entry = await entry_of(storage, b"k")
+        through_obstore = subject.engine == "obstore"
+        assert (await flow(storage, entry, MIB, 5) is not None) is through_obstore
+        if through_obstore:
+            subject.write(b"k", content(3 * MIB)[::-1])
+            with pytest.raises(SourceChanged):
+                await flow(storage, entry, MIB, 5)
+            with pytest.raises(SourceVanished):
+                await flow(storage, Entry(b"none", 5, 0), 0, 2)
 
     using(subject, read)
 

@@ -1,0 +1,72 @@
+"""A part that is written as it comes is whole, or an error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from fsync.address import parse
+from fsync.errors import ShortRead
+from fsync.storage.base import Storage
+from fsync.storage.entry import Entry
+from fsync.storage.running import Running
+from fsync.storage.upload import Upload
+from fsync.transfer.parts import Part
+from fsync.transfer.relay import _pour
+
+ENTRY = Entry(b"k", 20)
+
+
+class Stream(Storage):
+    """Gives its pieces for every range."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(parse("memory://x/"), Running())
+        self._pieces = pieces
+
+    def flow(self, entry: Entry, offset: int, length: int) -> Iterator[memoryview]:
+        return map(memoryview, self._pieces)
+
+
+class Kept(Upload):
+    """Keeps what is written."""
+
+    part_size = 10
+
+    def __init__(self) -> None:
+        self.data = bytearray(20)
+
+    def write_now(self, number: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        start = number * self.part_size + offset
+        self.data[start : start + len(data)] = data
+
+
+def pour(upload: Upload, *pieces: bytes, stop: bool = False) -> None:
+    stopped = threading.Event()
+    if stop:
+        stopped.set()
+    _pour(Stream(*pieces), ENTRY, upload, Part(1, 10, 6), stopped)
+
+
+def test_pieces_come_where_they_belong() -> None:
+    upload = Kept()
+    pour(upload, b"ab", b"", b"cdef")
+    assert upload.data == bytes(10) + b"abcdef" + bytes(4)
+
+
+@pytest.mark.parametrize("pieces", [(), (b"abcde",), (b"abcd", b"efg"), (b"abcdefg",)])
+def test_too_little_and_too_much_is_an_error(pieces: tuple[bytes, ...]) -> None:
+    upload = Kept()
+    with pytest.raises(ShortRead):
+        pour(upload, *pieces)
+    # what lies behind is another part's
+    assert not any(upload.data[16:])
+
+
+def test_a_run_that_was_stopped_writes_no_more() -> None:
+    upload = Kept()
+    with pytest.raises(OSError, match="stopped"):
+        pour(upload, b"abcdef", stop=True)
+    assert not any(upload.data)
