@@ -128,4 +128,5 @@ class LocalUpload(Upload):
         return "size"
 
     async def abort(self) -> None:
-        await asyncio.shield(self._running.in_pool(self._partial.discard))
+        # all threads of the pool may be waiting for a server that hangs
+        await asyncio.shield(self._running.on_disk(self._partial.discard))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import ENVIRONMENT, Run, Start
+from tests.servers.s3 import S3Server
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -86,6 +90,68 @@ def test_a_server_that_never_answers_does_not_hold_a_signal_up(
     assert out == ""
     assert err.splitlines() == [f"fsync: ERROR: interrupted by {number.name}; the same command, run again, carries on"]
     # well before the timeout of 60 seconds, and before a run is given up on
+    assert took < 10
+
+
+@contextlib.contextmanager
+def stalling(host: str, most: int) -> Iterator[tuple[str, threading.Event]]:
+    """A way to a server on which no connection brings more than so many bytes; the event tells that one has stalled."""
+    stalled, sockets = threading.Event(), []
+
+    def forth(client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                server.sendall(data)
+
+    def back(server: socket.socket, client: socket.socket) -> None:
+        left = most
+        with contextlib.suppress(OSError):
+            while left and (data := server.recv(min(left, 1 << 16))):
+                client.sendall(data)
+                left -= len(data)
+            if not left:
+                stalled.set()
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                name, _, port = host.rpartition(":")
+                server = socket.create_connection((name, int(port)))
+                sockets.extend([client, server])
+                for carry, ends in ((forth, (client, server)), (back, (server, client))):
+                    threading.Thread(target=carry, args=ends, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", stalled
+        listener.shutdown(socket.SHUT_RDWR)
+        for one in sockets:
+            one.close()
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_large_object_that_stalls_does_not_hold_a_signal_up(
+    start: Start,
+    tmp_path: Path,
+    moto_s3: S3Server,
+    bucket: Callable[[S3Server], str],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    name = bucket(moto_s3)
+    moto_s3.client().put_object(Bucket=name, Key="k", Body=bytes(40 << 20))
+    with stalling(moto_s3.host, 1 << 20) as (host, stalled):
+        # every thread of the pool has a part that hangs
+        process = start("sync", "--threads", "2", f"minio://{moto_s3.key}:{moto_s3.secret}@{host}/{name}/", "b/")
+        assert stalled.wait(30)
+        began = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        took = time.monotonic() - began
+    assert process.returncode == code
+    assert f"interrupted by {number.name}" in err
+    assert os.listdir(tmp_path / "b") == []
     assert took < 10
 
 
