@@ -15,11 +15,11 @@ from fsync.storage.s3_listing import timestamp
 def open_session(profile: str | None) -> Any:
     """Return a session of this profile whose ``ListObjectsV2`` pages come as columns."""
     from aiobotocore.session import AioSession
-    from botocore.exceptions import ProfileNotFound
+    from botocore.exceptions import BotoCoreError
 
     session = AioSession(profile=profile)
-    # a profile that is not there is an error of the first request
-    with suppress(ProfileNotFound):
+    # a configuration that cannot be read is an error of the first request
+    with suppress(BotoCoreError):
         session.register_component("data_loader", _descriptions(session.get_config_variable("data_path")))
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
     # a wildcard in this place goes before botocore's own search of the whole page for an <Error>

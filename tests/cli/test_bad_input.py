@@ -116,6 +116,15 @@ def test_a_profile_that_is_not_there(run: Run, tree: Path, monkeypatch: pytest.M
     check(run(*_words(side, "s3://bucket/p/")), 3, "never-written")
 
 
+@pytest.mark.parametrize("side", ["source", "destination", "ls"])
+def test_a_configuration_that_cannot_be_read(
+    run: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    (tmp_path / "config").write_text("[default\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    check(run(*_words(side, "s3://bucket/p/")), 3, "Unable to parse config file")
+
+
 def _words(side: str, address: str) -> tuple[str, ...]:
     if side == "ls":
         return ("ls", address)
