@@ -102,6 +102,7 @@ class Ranges:
                     yield keys, self._page(columns).slice(0, rows), goes_on and bool(answer.get("IsTruncated"))
                 if not goes_on:
                     return
+                after = keys[-1]
 
 
 async def _ranges(places: Sequence[bytes]) -> AsyncGenerator[Range]:
