@@ -113,6 +113,7 @@ COMES_WITH = {
     "oss2": "ossfs",
     "qcloud_cos": "cosfs",
     "smbclient": "smbprotocol",
+    "urllib3": "s3fs",
 }
 STORAGE_PACKAGES = {
     *("adlfs", "aiobotocore", "aiohttp", "asyncssh", "azure", "boto3", "botocore", "cosfs", "gcsfs", "google"),

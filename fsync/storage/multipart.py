@@ -72,15 +72,15 @@ class PartsHash:
 class MultipartUpload(Upload):
     """Parts that become an object when the upload is completed; an aborted upload leaves nothing.
 
-    ``summed`` says that each part carries its CRC32, worked out on a thread; else that is left to botocore.
+    Each part carries its CRC32, worked out on a thread, if ``sums()`` says so; else that is left to botocore.
     """
 
     parallel = True
 
     def __init__(
-        self, running: Running, call: Call, key: str, upload_id: str, size: int, *, summed: bool = False
+        self, running: Running, call: Call, key: str, upload_id: str, size: int, *, sums: Callable[[], bool]
     ) -> None:
-        self._running, self._call, self._summed = running, call, summed
+        self._running, self._call, self._sums = running, call, sums
         self._name = {"Key": key, "UploadId": upload_id}
         self.part_size = size
         self._parts: dict[int, dict[str, Any]] = {}
@@ -102,7 +102,7 @@ class MultipartUpload(Upload):
 
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
         said = {}
-        if self._summed:
+        if self._sums():
             crc = await self._running.in_pool(zlib.crc32, data)
             said["ChecksumCRC32"] = base64.b64encode(crc.to_bytes(4, "big")).decode()
         part = {"PartNumber": number + 1, "Body": Views(data), **self._name}

@@ -140,6 +140,7 @@ class Running:
     _free_at: float = 0.0
     pool: ThreadPoolExecutor = field(init=False)
     disk: ThreadPoolExecutor = field(init=False)
+    _askers: ThreadPoolExecutor = field(init=False)
     #: copies of small objects that are blocking calls
     crew: Crew = field(init=False)
     #: objects under way
@@ -155,11 +156,16 @@ class Running:
         self.buffers = Budget(self.memory)
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fsync-io")
         self.disk = ThreadPoolExecutor(1, thread_name_prefix="fsync-disk")
+        self._askers = ThreadPoolExecutor(self.threads + 2 * self.list_threads + 8, thread_name_prefix="fsync-ask")
         self.crew = Crew(self.slots, self.threads)
 
     async def in_pool(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call in the pool."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, functools.partial(function, *args, **kwargs))
+
+    async def asking(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a blocking call that asks a storage something, beside all copies and other questions."""
+        return await asyncio.get_running_loop().run_in_executor(self._askers, function, *args)
 
     async def on_disk(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call on the one thread of the local disk."""
@@ -203,3 +209,4 @@ class Running:
         self.crew.shutdown()
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.disk.shutdown(wait=False, cancel_futures=True)
+        self._askers.shutdown(wait=False, cancel_futures=True)

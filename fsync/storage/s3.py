@@ -1,10 +1,9 @@
-"""S3 and what speaks it, through s3fs's ``call_s3``: one request for each thing done, keys as the store has them."""
+"""S3 and what speaks it: one request for each thing done, keys as the store has them."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -17,26 +16,22 @@ from fsync.pacing import Verdict, classify, http_status, service_code
 from fsync.schema import Kind
 from fsync.storage import seaweedfs
 from fsync.storage.base import NotQuick, Storage
-from fsync.storage.clock import ClockSkew
 from fsync.storage.entry import Entry, Presence
 from fsync.storage.multipart import MultipartUpload, PartsHash, is_md5, part_size
 from fsync.storage.object_engine import ObjectEngine, attributes_of, is_clean
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.s3_columns import columns_of
-from fsync.storage.s3_engine import S3Bodies
+from fsync.storage.s3_connection import S3Connection
 from fsync.storage.s3_headers import archived, to_say, to_say_anew, told
 from fsync.storage.s3_listing import explained
 from fsync.storage.s3_listing import pages as listed
-from fsync.storage.s3_session import open_session
 from fsync.storage.s3_shards import Shards
 from fsync.storage.s3_uploads import S3Uploads
 from fsync.storage.turns import closing
 from fsync.storage.upload import Hasher
 from fsync.storage.walk import Prunes
 from fsync.traits import KeyOrder
-
-_log = logging.getLogger("fsync")
 
 #: the most that one copy_object call takes (Amazon S3 API reference, CopyObject)
 _WHOLE_COPY = 5 << 30
@@ -54,63 +49,31 @@ class S3Storage(Storage):
         super().__init__(address, running)
         self._bucket = address.bucket
         self._prefix = address.root[len(self._bucket) + 1 :]
-        self._skew = ClockSkew()
-        self._server = ""
-        self._bodies: S3Bodies | None = None
-        #: what every PUT says
-        self._always: dict[str, Any] = {}
+        self._connection = S3Connection(address, running)
 
     # opening ---------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Open a private S3FileSystem with this run's timeouts; attempts are counted by fsync alone."""
-        from fsync.storage.opening import open_filesystem
-
-        options = dict(self.address.storage_options)
-        session = open_session(options.pop("profile", None))
-        config = {
-            "connect_timeout": min(self.running.timeout, 20),
-            "read_timeout": self.running.timeout,
-            "retries": {"total_max_attempts": 1, "mode": "standard"},
-            "max_pool_connections": self.running.threads + 16,
-            **options.pop("config_kwargs", {}),
-        }
-        # the CRC that every upload carries is signed and checked; a SHA-256 of the bytes too would cost more than both
-        config["s3"] = {"payload_signing_enabled": False, **config.get("s3", {})}
-        self.fs = open_filesystem(
-            self.address, {"session": session, "config_kwargs": config}, without=("profile", "config_kwargs")
-        )
-        if self.address.filesystem is None:
-            self.fs.retries = 1
-        additional = getattr(self.fs, "s3_additional_kwargs", {})
-        self._always = {name: additional[name] for name in ("StorageClass",) if name in additional}
-        self._bodies = await S3Bodies.open(self.fs, self.address, self.running)
+        """Open the bucket's clients."""
+        await self._connection.open()
 
     async def close(self) -> None:
-        """Close the connections on the loop that opened them."""
-        if self._bodies is not None:
-            self._bodies.close()
-        client = getattr(self.fs, "_s3", None)
-        if client is not None and self.address.filesystem is None:
-            await client.close()
+        """Close the connections."""
+        await self._connection.close()
 
     async def call_s3(self, method: str, **arguments: Any) -> dict[str, Any]:
-        """Make one request in the bucket; the answer's ``Date`` and ``Server`` are noted."""
-        sent = self._skew.now()
-        answer: dict[str, Any] = await self.fs._call_s3(method, Bucket=self._bucket, **arguments)
-        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        self._skew.note(headers.get("date"), sent)
-        if not self._server:
-            self._identify(headers.get("server", "unknown"))
+        """Make one request in the bucket."""
+        answer = await self._connection.call(method, **arguments)
+        if self.traits is S3Storage.traits:
+            self._identify()
         return answer
 
-    def _identify(self, server: str) -> None:
+    def _identify(self) -> None:
         """Adjust the traits to the server at the other end."""
-        self._server = server
-        if server.startswith("SeaweedFS") or self._bucket.endswith("--x-s3"):
+        if self._server.startswith("SeaweedFS") or self._bucket.endswith("--x-s3"):
             # lists directory by directory; directory buckets list in no order at all
             self._order(KeyOrder.NONE)
-        elif server == "AmazonS3":
+        elif self._server == "AmazonS3":
             self._order(KeyOrder.BYTES)
 
     def _order(self, order: KeyOrder) -> None:
@@ -118,11 +81,20 @@ class S3Storage(Storage):
 
         self.traits = replace(self.traits, key_order=order)
 
+    @property
+    def _server(self) -> str:
+        return self._connection.server
+
+    @property
+    def _always(self) -> dict[str, Any]:
+        """What every PUT says."""
+        added = self._connection.added
+        return {name: added[name] for name in ("StorageClass",) if name in added}
+
     def at(self, address: Address) -> Self:
-        """Return the same client at another root, with what is known of the server."""
+        """Return the same opened bucket at another root, with what is known of the server."""
         moved = super().at(address)
-        moved._skew, moved._server, moved.traits = self._skew, self._server, self.traits
-        moved._bodies, moved._always = self._bodies, self._always
+        moved._connection, moved.traits = self._connection, self.traits
         return moved
 
     async def probe(self) -> Presence:
@@ -219,7 +191,8 @@ class S3Storage(Storage):
 
     def _engine(self, key: str) -> ObjectEngine | None:
         """Return what carries the body of a key faster than s3fs, None where only s3fs can."""
-        return None if self._bodies is None else self._bodies.engine(key)
+        bodies = self._connection.bodies
+        return None if bodies is None else bodies.engine(key)
 
     # reading ---------------------------------------------------------------------------------------------------
 
@@ -349,7 +322,7 @@ class S3Storage(Storage):
     @property
     def _uploads(self) -> S3Uploads:
         place = f"{_place(self.address.storage_options)[0] or 'aws'} {self._bucket}"
-        return S3Uploads(self.fs, self.call_s3, place, self.running)
+        return S3Uploads(self.call_s3, place, self.running, lambda: self._connection.sums)
 
     async def prepare_destination(self) -> None:
         """Do nothing: a bucket holds no directories, and buckets are not made."""
@@ -444,17 +417,17 @@ class S3Storage(Storage):
     def copy_now(self, source: Storage, entry: Entry) -> str:
         """Copy a small object inside the store through the engine."""
         assert isinstance(source, S3Storage)
-        assert self._bodies is not None
-        key = self._key(entry.key)
+        bodies, key = self._connection.bodies, self._key(entry.key)
+        assert bodies is not None
         try:
-            self._bodies.copier(source._bucket).copy_now(source._key(entry.key), key)
+            bodies.copier(source._bucket).copy_now(source._key(entry.key), key)
         except Exception as error:
             raise source._object_error(error, entry) from error
         return "server"
 
     def clock(self) -> tuple[float, float]:
         """Return the bounds of how far the server's clock is ahead, from its answers' ``Date``."""
-        return self._skew.bounds()
+        return self._connection.clock()
 
     def hasher(self, etag: str, size: int) -> Hasher | None:
         """Return MD5 for a plain ETag, and the hash of parts for one that fsync's own part size explains."""

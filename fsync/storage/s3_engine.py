@@ -7,22 +7,16 @@ of credentials that it asks.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from fsync.address import Address
-from fsync.errors import OptionError
-from fsync.pacing import describe
 from fsync.storage.object_engine import ObjectEngine, Target, is_clean
-from fsync.storage.running import Running
-
-_log = logging.getLogger("fsync")
+from fsync.storage.s3_client import S3Client
 
 #: options of s3fs that mean nothing to a single GET or PUT, or are read from the client they have led to
 _FREE = frozenset(
@@ -74,16 +68,16 @@ _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/,]+)/s3/aws4_r
 #: what botocore announces before it sends a listing request
 _LISTINGS = "before-send.s3.ListObjectsV2"
 
-#: obstore asks for keys again when they have less than five minutes left, so this asks botocore once a minute
-_ASKED_AGAIN = timedelta(minutes=6)
 
-
-def not_understood(fs: Any, bucket: str, options: Mapping[str, Any]) -> str | None:
+def not_understood(address: Address, options: Mapping[str, Any]) -> str | None:
     """Return which option of s3fs keeps obstore from serving a bucket, None if all of them are understood."""
-    import s3fs
-
-    if type(fs) is not s3fs.S3FileSystem:
-        return f"the filesystem is a {type(fs).__name__}, which may do more than S3FileSystem"
+    bucket, other = address.bucket, _other_class(address)
+    if other is not None:
+        return f"the filesystem is a {other}, which may do more than S3FileSystem"
+    if getattr(address.filesystem, "storage_args", ()):
+        return "the filesystem was given options without their names"
+    if (options.get("key") and options.get("username")) or (options.get("secret") and options.get("password")):
+        return "keys are given twice"
     if bucket.startswith("arn:") or bucket.endswith("--x-s3"):
         return "access points and directory buckets sign their requests in ways of their own"
     for name, value in options.items():
@@ -104,33 +98,43 @@ def not_understood(fs: Any, bucket: str, options: Mapping[str, Any]) -> str | No
     return variable and f"the environment variable {variable} would change what obstore sends"
 
 
-def not_spoken(client: Any) -> str | None:
+def _other_class(address: Address) -> str | None:
+    """Return what serves an address in place of s3fs's own class, None if nothing does."""
+    given = address.filesystem
+    if given is not None:
+        import s3fs
+
+        return None if type(given) is s3fs.S3FileSystem else type(given).__name__
+    from fsspec.registry import known_implementations, registry
+
+    loaded = registry.get(address.protocol)
+    if loaded is not None:
+        name = f"{loaded.__module__.partition('.')[0]}.{loaded.__name__}"
+    else:
+        name = known_implementations[address.protocol]["class"]
+    return None if name == "s3fs.S3FileSystem" else name
+
+
+def not_spoken(opened: S3Client) -> str | None:
     """Return what a botocore client does that obstore does not, None if there is nothing."""
-    config = client.meta.config
-    if config.signature_version not in ("s3v4", "v4") and not _unsigned(client):
+    config = opened.client.meta.config
+    if config.signature_version not in ("s3v4", "v4") and opened.signs:
         return f"requests are signed by {config.signature_version}"
     if getattr(config, "client_cert", None) or getattr(config, "proxies_config", None):
         return "connections are opened with a certificate of the client or settings for a proxy"
     return None
 
 
-def _unsigned(client: Any) -> bool:
-    from botocore import UNSIGNED
-
-    return client.meta.config.signature_version is UNSIGNED
-
-
 class Observer:
-    """Looks at the requests of a bucket's botocore client until one shows how the bucket is reached.
+    """Looks at the listing requests of a bucket's botocore client until one shows how the bucket is reached.
 
-    ``endpoint`` is the URL of the bucket itself, ``region`` the one that requests are signed for; both follow where
-    botocore is sent to by the storage.
+    ``way`` is the URL of the bucket itself and the region that requests are signed for, None before the first; it
+    follows where botocore is sent to by the storage.
     """
 
     def __init__(self, client: Any, bucket: str) -> None:
         self._client, self._bucket = client, bucket
-        self.endpoint = ""
-        self.region = ""
+        self.way: tuple[str, str] | None = None
         client.meta.events.register_last(_LISTINGS, self._look)
 
     def close(self) -> None:
@@ -140,88 +144,25 @@ class Observer:
     def _look(self, request: Any, **_: Any) -> None:
         parts = urlsplit(request.url)
         path = unquote(parts.path).strip("/")
-        # the bucket is the path or begins the host; a client that a user has handed in may ask for other buckets too
+        # the bucket is the path or begins the host
         if path != self._bucket and (path or not parts.netloc.startswith(self._bucket + ".")):
             return
         signed = request.headers.get("Authorization", b"")
         scope = _SCOPE.match(signed.decode() if isinstance(signed, bytes) else signed)
-        self.endpoint = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        self.region = scope[1] if scope else ""
-
-
-class CredentialsOf:
-    """The keys that a filesystem signs with: given ones, else what botocore's chain says at the time.
-
-    Called on any thread but the one of the loop that is running when it is made, which the chain belongs to.
-    """
-
-    def __init__(self, fs: Any) -> None:
-        given = fs.client_kwargs
-        self._given = (
-            fs.key or given.get("aws_access_key_id"),
-            fs.secret or given.get("aws_secret_access_key"),
-            fs.token or given.get("aws_session_token"),
-        )
-        self._session = fs.session
-        self._loop = asyncio.get_running_loop()
-
-    def __call__(self) -> dict[str, Any]:
-        """Return keys as obstore wants them."""
-        key, secret, token = self._given
-        if not key:
-            key, secret, token = asyncio.run_coroutine_threadsafe(self._asked(), self._loop).result()
-        return {
-            "access_key_id": key,
-            "secret_access_key": secret,
-            "token": token,
-            "expires_at": datetime.now(UTC) + _ASKED_AGAIN,
-        }
-
-    async def _asked(self) -> tuple[str, str, str | None]:
-        found = await self._session.get_credentials()
-        if found is None:
-            raise PermissionError("no credentials found")
-        frozen = await found.get_frozen_credentials()
-        return frozen.access_key, frozen.secret_key, frozen.token
+        # at once: other threads read it
+        self.way = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", scope[1] if scope else ""
 
 
 class S3Bodies:
-    """Who carries the bodies of a bucket's objects; decided when the bucket is opened.
+    """Who carries the bodies of a bucket's objects; there once the first listing request has shown the way."""
 
-    The engine is there once the first listing request has shown the way, and never where an option or the client does
-    something that obstore does not.
-    """
-
-    def __init__(self, fs: Any, client: Any, address: Address, timeout: float) -> None:
-        self._fs, self._client, self._bucket, self._timeout = fs, client, address.bucket, timeout
+    def __init__(self, opened: S3Client, address: Address, timeout: float) -> None:
+        self._opened, self._bucket, self._timeout = opened, address.bucket, timeout
         settings = (address.storage_options.get("config_kwargs") or {}).get("s3") or {}
         self._signed = settings.get("payload_signing_enabled") is not False
-        self._seen = Observer(client, address.bucket)
-        self._credentials = None if _unsigned(client) else CredentialsOf(fs)
+        self._seen = Observer(opened.client, address.bucket)
         self._engines: dict[str, ObjectEngine] = {}
         self._opened_for: tuple[str, str] | None = None
-
-    @classmethod
-    async def open(cls, fs: Any, address: Address, running: Running) -> S3Bodies | None:
-        """Return the carrier of an address's bodies, None if it is s3fs; OptionError if obstore was asked for."""
-        if running.engine == "fsspec":
-            return None
-        why = not_understood(fs, address.bucket, address.storage_options)
-        client = None
-        if why is None:
-            try:
-                client = await fs.set_session()
-            except Exception as error:
-                # the first request meets it again, and tells it as what it is
-                _log.debug("%s: no client could be made: %s", address.given, describe(error))
-                return None
-            why = not_spoken(client)
-        if why is None:
-            return cls(fs, client, address, running.timeout)
-        if running.engine == "obstore":
-            raise OptionError(f"--engine obstore cannot serve {address.given}: {why}")
-        _log.debug("%s: s3fs carries all bytes, because %s", address.given, why)
-        return None
 
     def close(self) -> None:
         """Look at the client no more."""
@@ -229,7 +170,7 @@ class S3Bodies:
 
     def engine(self, key: str) -> ObjectEngine | None:
         """Return the engine for a key, None where s3fs must carry it."""
-        return self._engine_for(self._bucket) if self._seen.endpoint and is_clean(key) else None
+        return self._engine_for(self._bucket) if self._seen.way and is_clean(key) else None
 
     def copier(self, source: str) -> ObjectEngine:
         """Return the engine that copies objects of another bucket of the same store into this one.
@@ -240,39 +181,31 @@ class S3Bodies:
         return self._engine_for(source)
 
     def _engine_for(self, bucket: str) -> ObjectEngine:
-        seen = (self._seen.endpoint, self._seen.region)
-        if seen != self._opened_for:
+        way = self._seen.way
+        assert way is not None
+        if way != self._opened_for:
             # also when the storage has sent botocore to another region since
-            self._engines, self._opened_for = {}, seen
+            self._engines, self._opened_for = {}, way
         engine = self._engines.get(bucket)
         if engine is None:
-            engine = open_engine(
-                self._fs, self._client, bucket, self._seen, self._timeout, self._credentials, signed=self._signed
-            )
+            engine = open_engine(self._opened, bucket, way, self._timeout, signed=self._signed)
             self._engines[bucket] = engine
         return engine
 
 
 def open_engine(
-    fs: Any,
-    client: Any,
-    bucket: str,
-    seen: Observer,
-    timeout: float,
-    credentials: CredentialsOf | None,
-    *,
-    signed: bool = True,
+    opened: S3Client, bucket: str, way: tuple[str, str], timeout: float, *, signed: bool = True
 ) -> ObjectEngine:
     """Open a bucket through obstore the way that an observed request was sent; ``signed`` over the bytes of bodies."""
-    config = client.meta.config
-    added = {_ADDED[name]: value for name, value in fs.s3_additional_kwargs.items() if name in _ADDED}
+    config, (endpoint, region) = opened.client.meta.config, way
+    added = {_ADDED[name]: value for name, value in opened.added.items() if name in _ADDED}
     client_options: dict[str, Any] = {
         "connect_timeout": timedelta(seconds=config.connect_timeout),
         "pool_max_idle_per_host": str(config.max_pool_connections),
-        "allow_http": seen.endpoint.startswith("http://"),
+        "allow_http": endpoint.startswith("http://"),
         "allow_invalid_certificates": False,
-        **_proxy(seen.endpoint, config.proxies),
-        **({} if seen.endpoint.startswith("http://") else _trust(fs)),
+        **_proxy(endpoint, config.proxies),
+        **({} if endpoint.startswith("http://") else _trust(opened.verify)),
     }
     return ObjectEngine(
         Target(
@@ -282,29 +215,26 @@ def open_engine(
             config={
                 # the observed URL holds the bucket whatever the style, and obstore adds nothing to it in this one
                 "virtual_hosted_style_request": True,
-                "endpoint": seen.endpoint,
-                "aws_endpoint_url_s3": seen.endpoint,
-                "region": seen.region or "us-east-1",
-                "skip_signature": credentials is None,
+                "endpoint": endpoint,
+                "aws_endpoint_url_s3": endpoint,
+                "region": region or "us-east-1",
+                "skip_signature": not opened.signs,
                 # fsync's own client leaves it to the CRC of its requests, which obstore does not send
                 "unsigned_payload": not signed,
-                "request_payer": bool(fs.requester_pays),
+                "request_payer": opened.requester_pays,
                 "s3_express": False,
                 **added,
             },
             client=client_options,
-            credentials=credentials,
+            credentials=opened.keys if opened.signs else None,
         )
     )
 
 
-def _trust(fs: Any) -> dict[str, Any]:
+def _trust(verify: str | bool | None) -> dict[str, Any]:
     """Return whose certificates are trusted: the bundle that botocore takes; the system's are trusted beside it."""
     from botocore.httpsession import get_cert_path
 
-    verify = fs.client_kwargs.get("verify")
-    if verify is None:
-        verify = fs.session.get_config_variable("ca_bundle")
     if verify is False:
         return {"allow_invalid_certificates": True}
     with open(get_cert_path(True) if verify in (None, True) else verify, "rb") as file:

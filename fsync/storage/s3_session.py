@@ -1,4 +1,4 @@
-"""The botocore session behind a bucket's filesystem, with what makes it start and list faster."""
+"""The botocore sessions behind a bucket's clients, with what makes them start and list faster."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ from fsync.storage.s3_listing import timestamp
 
 
 def open_session(profile: str | None) -> Any:
-    """Return a session of this profile whose ``ListObjectsV2`` pages come as columns."""
+    """Return botocore's session of a profile, whose ``ListObjectsV2`` pages come as columns."""
+    from botocore.session import Session
+
+    return _prepared(Session(profile=profile))
+
+
+def open_async_session(profile: str | None) -> Any:
+    """Return the like for s3fs."""
     from aiobotocore.session import AioSession
+
+    return _prepared(AioSession(profile=profile))
+
+
+def _prepared(session: Any) -> Any:
     from botocore.exceptions import BotoCoreError
 
-    session = AioSession(profile=profile)
     # a configuration that cannot be read is an error of the first request
     with suppress(BotoCoreError):
         session.register_component("data_loader", _descriptions(session.get_config_variable("data_path")))

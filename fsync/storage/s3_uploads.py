@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
 
 from fsync.errors import printable
 from fsync.pacing import Verdict, classify, describe
@@ -17,10 +17,13 @@ _log = logging.getLogger("fsync")
 
 
 class S3Uploads:
-    """Uploads into one bucket, through its filesystem's client; ``place`` is the endpoint and the bucket as text."""
+    """Uploads into one bucket by ``call``; ``place`` is the endpoint and the bucket as text.
 
-    def __init__(self, fs: Any, call: Call, place: str, running: Running) -> None:
-        self._fs, self._call, self._place, self._running = fs, call, place, running
+    ``sums``, asked when a request has been made, tells whether botocore would add a CRC32 of its own accord.
+    """
+
+    def __init__(self, call: Call, place: str, running: Running, sums: Callable[[], bool]) -> None:
+        self._call, self._place, self._running, self._sums = call, place, running, sums
 
     async def begin(self, key: str, entry: Entry) -> MultipartUpload:
         """Begin the upload of an entry under a whole key, or go on with one that a killed run has left."""
@@ -56,8 +59,5 @@ class S3Uploads:
                 journal.forget(one)
 
     def _upload(self, key: str, upload_id: str, size: int) -> MultipartUpload:
-        # what botocore would do of itself: with another algorithm, or none, it is left to do so
-        config = self._fs._s3.meta.config
-        chosen = getattr(self._fs, "s3_additional_kwargs", {}).get("ChecksumAlgorithm")
-        summed = chosen is None and getattr(config, "request_checksum_calculation", None) == "when_supported"
-        return MultipartUpload(self._running, self._call, key, upload_id, size, summed=summed)
+        # with another algorithm, or none, it is left to botocore
+        return MultipartUpload(self._running, self._call, key, upload_id, size, sums=self._sums)

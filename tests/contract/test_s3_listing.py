@@ -16,6 +16,7 @@ from fsync.address import parse
 from fsync.api import run
 from fsync.errors import AccessDenied, ListingError
 from fsync.storage import open_storage
+from fsync.storage.running import Running
 from fsync.storage.s3 import S3Storage
 from fsync.storage.s3_columns import COLUMNS
 from fsync.traits import KeyOrder
@@ -56,7 +57,7 @@ def full(server: S3Server) -> tuple[str, list[str]]:
 def test_both_parsers_give_the_same_rows(s3_server: S3Server, below: str) -> None:
     name, held = full(s3_server)
 
-    async def look(source: Any) -> tuple[list[dict[str, Any]], bool]:
+    async def look(source: Any, shared: Running) -> tuple[list[dict[str, Any]], bool]:
         storage = await open_storage(source, shared)
         assert isinstance(storage, S3Storage)
         answer = await storage.call_s3("list_objects_v2", Prefix=below)
@@ -66,9 +67,11 @@ def test_both_parsers_give_the_same_rows(s3_server: S3Server, below: str) -> Non
             await storage.close()
 
     own = s3fs.S3FileSystem(**s3_server.storage_options, skip_instance_cache=True)
-    with running() as shared:
-        fast, taken = run(look(parse(f"s3://{name}/{below}", options=s3_server.storage_options)))
-        slow, untaken = run(look(parse((own, f"{name}/{below}"))))
+    with running() as shared, running(engine="fsspec") as by_s3fs:
+        address = parse(f"s3://{name}/{below}", options=s3_server.storage_options)
+        fast, taken = run(look(address, shared))
+        assert run(look(address, by_s3fs)) == (fast, taken)
+        slow, untaken = run(look(parse((own, f"{name}/{below}")), by_s3fs))
     assert taken
     assert not untaken
     assert fast == slow

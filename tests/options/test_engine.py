@@ -279,7 +279,7 @@ def test_a_profile_option_and_keys_that_expire(
     (tmp_path / "config").write_text(f"[profile own]\ncredential_process = {sys.executable} {program}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     # obstore asks for keys again once a minute: here at every use too
-    monkeypatch.setattr("fsync.storage.s3_engine._ASKED_AGAIN", dt.timedelta(0))
+    monkeypatch.setattr("fsync.storage.s3_client._ASKED_AGAIN", dt.timedelta(0))
     options = {"profile": "own", "client_kwargs": {"endpoint_url": door.endpoint}}
     puts = put(source, bucket(moto_s3), door, options, engine="obstore", threads=1, bwlimit="0.00008")
     keys = [one.key.partition("/")[0] for one in puts]
