@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fsync.address import Address
+from fsync.errors import OptionError
 from fsync.storage.object_engine import ServiceError
 from fsync.storage.running import Running
 from fsync.storage.s3_session import open_session
@@ -20,6 +21,10 @@ _ASKED_AGAIN = timedelta(minutes=6)
 
 #: botocore's words for the keys
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+
+#: options that have another name too, and those that may also stand in client_kwargs, with their name there
+_ALIASES = {"key": "username", "secret": "password"}
+_OWN = {"endpoint_url": "endpoint_url", "key": _KEYS[0], "secret": _KEYS[1], "token": _KEYS[2]}
 
 
 def configuration(given: Mapping[str, Any], running: Running) -> dict[str, Any]:
@@ -41,6 +46,20 @@ def options_of(address: Address) -> dict[str, Any]:
     from fsspec.config import conf
 
     return {**conf.get("s3", {}), **conf.get("s3a", {}), **address.storage_options}
+
+
+def check_once(address: Address, options: Mapping[str, Any]) -> None:
+    """Raise OptionError if an option of s3fs is given by two names."""
+    client = options.get("client_kwargs") or {}
+    for name, other in _ALIASES.items():
+        if options.get(name) and options.get(other):
+            raise OptionError(f"{address.given}: the storage options {name} and {other} mean the same: give one")
+    for name, inner in _OWN.items():
+        value = options.get(name) or options.get(_ALIASES.get(name, ""))
+        if value and client.get(inner) not in (None, value):
+            raise OptionError(
+                f"{address.given}: the storage options {name} and client_kwargs.{inner} mean the same: give one"
+            )
 
 
 class S3Client:

@@ -11,7 +11,7 @@ from fsync.errors import OptionError
 from fsync.pacing import describe
 from fsync.storage.clock import ClockSkew
 from fsync.storage.running import Running
-from fsync.storage.s3_client import S3Client, configuration, options_of
+from fsync.storage.s3_client import S3Client, check_once, configuration, options_of
 from fsync.storage.s3_engine import S3Bodies, not_spoken, not_understood
 from fsync.storage.s3_session import open_async_session
 
@@ -44,6 +44,7 @@ class S3Connection:
 
     async def open(self) -> None:
         """Choose and open the clients; raises OptionError for options that s3fs, or the engine, does not take."""
+        check_once(self._address, self._options)
         self._client = await self._direct()
         if self._client is None:
             await self._filesystem()

@@ -76,8 +76,6 @@ def not_understood(address: Address, options: Mapping[str, Any]) -> str | None:
         return f"the filesystem is a {other}, which may do more than S3FileSystem"
     if getattr(address.filesystem, "storage_args", ()):
         return "the filesystem was given options without their names"
-    if (options.get("key") and options.get("username")) or (options.get("secret") and options.get("password")):
-        return "keys are given twice"
     if bucket.startswith("arn:") or bucket.endswith("--x-s3"):
         return "access points and directory buckets sign their requests in ways of their own"
     for name, value in options.items():

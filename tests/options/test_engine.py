@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import json
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
+import s3fs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -143,6 +146,123 @@ def test_an_option_says_the_same_to_obstore(
         assert one.by == "obstore"
         said = {**one.headers, "key": one.key.partition("/")[0], "region": one.key.split("/")[2] if one.key else ""}
         assert {name: said.get(name) for name in expected} == expected
+
+
+#: what differs from one request to the next, or from one program to the other
+_VARYING = {"authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request", "user-agent", "accept",
+            "accept-encoding", "connection"}  # fmt: skip
+_FURTHER: dict[str, dict[str, Any]] = {
+    "nothing more": {},
+    "a region of the settings": {
+        "client_kwargs": {"region_name": None},
+        "config_kwargs": {"region_name": "eu-south-2"},
+    },
+    "the same key in both places": {"client_kwargs": {"aws_access_key_id": KEY}},
+}
+
+
+@pytest.mark.parametrize("option", [*_TRANSLATED, *_FURTHER])
+def test_questions_are_asked_as_s3fs_asks_them(
+    option: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    given = dict(_TRANSLATED[option][0] if option in _TRANSLATED else _FURTHER[option])
+    address = parse(f"s3://{bucket(moto_s3)}/some/", options=options_for(door, **given))
+
+    async def questions(storage: S3Storage) -> None:
+        assert await storage.entry(b"missing") is None
+        assert [page async for page in storage.pages()] == []
+
+    said = []
+    for engine in ("auto", "fsspec"):
+        door.asked.clear()
+        outcomes(address, engine, questions)
+        said.append(
+            [
+                (one.method, one.target, one.key, {name: one.headers[name] for name in one.headers.keys() - _VARYING})
+                for one in door.asked
+            ]
+        )
+    assert said[0] == said[1]
+    assert len(said[0]) == 3
+
+
+def test_s3fs_is_loaded_where_it_is_needed(
+    tmp_path: Path, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    program = (
+        "import sys, json, fsync\n"
+        "options, name, tree = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]\n"
+        "for source, target in ((f'{tree}/few/', f's3://{name}/'), (f's3://{name}/', f'{tree}/back/')):\n"
+        "    assert fsync.sync(source, target, **{('dst' if target[0] == 's' else 'src') + '_storage_options': options}"
+        ").copied == 2\n"
+        "print([module for module in ('s3fs', 'aiobotocore', 'aiohttp') if module in sys.modules])\n"
+        "fsync.sync(f'{tree}/large/', f's3://{name}/', dst_storage_options=options)\n"
+        "print('s3fs' in sys.modules)\n"
+    )
+    fill(tmp_path / "few", FILES)
+    fill(tmp_path / "large", {"large": b"x" * (9 << 20)})
+    name = bucket(moto_s3)
+    words = [sys.executable, "-c", program, json.dumps(options_for(door)), name, str(tmp_path)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")[:2] == ["[]", "True"]
+    assert there(moto_s3, name) == {**FILES, "large": b"x" * (9 << 20)}
+
+
+@pytest.mark.parametrize("engine", ["auto", "fsspec"])
+def test_fsspecs_own_configuration_counts(
+    engine: str, source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    name = bucket(moto_s3)
+    monkeypatch.setitem(fsspec.config.conf, "s3", options_for(door, key="CONFKEY"))
+    assert fsync.sync(source, f"s3://{name}/", engine=engine).copied == len(FILES)
+    assert {one.key.partition("/")[0] for one in door.asked} == {"CONFKEY"}
+    assert there(moto_s3, name) == FILES
+    # what an option of the configuration means to obstore is asked too
+    monkeypatch.setitem(fsspec.config.conf["s3"], "s3_additional_kwargs", {"ACL": "private"})
+    with pytest.raises(OptionError, match=r"s3_additional_kwargs\.ACL has no translation"):
+        fsync.sync(source, f"s3://{name}/", engine="obstore")
+
+
+class _Own(s3fs.S3FileSystem):  # type: ignore[misc]
+    """A class of a user's, which may sign, name or ask otherwise."""
+
+
+@pytest.mark.parametrize("way", ["registered", "handed in", "without names"])
+def test_a_filesystem_that_may_do_more_is_asked_everything(
+    way: str, source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    name, options = bucket(moto_s3), options_for(door)
+    if way == "registered":
+        fsspec.register_implementation("s3", _Own, clobber=True)
+        try:
+            assert fsync.sync(source, f"s3://{name}/", dst_storage_options=options).copied == len(FILES)
+        finally:
+            fsspec.register_implementation("s3", s3fs.S3FileSystem, clobber=True)
+    else:
+        own = _Own(**options) if way == "handed in" else s3fs.S3FileSystem(False, **options)
+        assert fsync.sync(source, (own, f"{name}/")).copied == len(FILES)
+    assert {"aiobotocore" in one.headers["user-agent"] for one in door.asked} == {True}
+    assert there(moto_s3, name) == FILES
+
+
+_TWICE: dict[str, dict[str, Any]] = {
+    "username": {"username": "OTHER"},
+    "password": {"password": "other"},
+    "client_kwargs.aws_access_key_id": {"client_kwargs": {"aws_access_key_id": "OTHER"}},
+    "client_kwargs.aws_secret_access_key": {"client_kwargs": {"aws_secret_access_key": "other"}},
+    "client_kwargs.aws_session_token": {"token": "one", "client_kwargs": {"aws_session_token": "other"}},
+    "client_kwargs.endpoint_url": {"endpoint_url": "http://127.0.0.1:9"},
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", "fsspec"])
+@pytest.mark.parametrize("option", _TWICE)
+def test_options_that_are_given_twice_are_refused(option: str, engine: str, source: str, door: Recorder) -> None:
+    with pytest.raises(OptionError, match=rf"and {option.replace('.', '[.]')} mean the same") as refused:
+        fsync.sync(source, "s3://bucket/", dst_storage_options=options_for(door, **_TWICE[option]), engine=engine)
+    assert refused.value.exit_code == 2
+    assert SECRET not in str(refused.value)
+    assert door.asked == []
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
