@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fsync.pacing import Pacing, classify
+from fsync.storage.askers import Askers
 from fsync.storage.crew import Crew
 from fsync.storage.journal import Journal
 
@@ -140,7 +141,7 @@ class Running:
     _free_at: float = 0.0
     pool: ThreadPoolExecutor = field(init=False)
     disk: ThreadPoolExecutor = field(init=False)
-    _askers: ThreadPoolExecutor = field(init=False)
+    _askers: Askers = field(init=False)
     #: copies of small objects that are blocking calls
     crew: Crew = field(init=False)
     #: objects under way
@@ -156,16 +157,16 @@ class Running:
         self.buffers = Budget(self.memory)
         self.pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fsync-io")
         self.disk = ThreadPoolExecutor(1, thread_name_prefix="fsync-disk")
-        self._askers = ThreadPoolExecutor(self.threads + 2 * self.list_threads + 8, thread_name_prefix="fsync-ask")
+        self._askers = Askers(2 * (self.threads + self.list_threads + 16))
         self.crew = Crew(self.slots, self.threads)
 
     async def in_pool(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call in the pool."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, functools.partial(function, *args, **kwargs))
 
-    async def asking(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a blocking call that asks a storage something, beside all copies and other questions."""
-        return await asyncio.get_running_loop().run_in_executor(self._askers, function, *args)
+    async def ask(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a blocking call that asks a storage something, beside all copies."""
+        return await self._askers.ask(function, *args)
 
     async def on_disk(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking call on the one thread of the local disk."""
@@ -209,4 +210,4 @@ class Running:
         self.crew.shutdown()
         self.pool.shutdown(wait=False, cancel_futures=True)
         self.disk.shutdown(wait=False, cancel_futures=True)
-        self._askers.shutdown(wait=False, cancel_futures=True)
+        self._askers.shutdown()

@@ -6,6 +6,7 @@ bucket, its listing, needs no more.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +34,7 @@ def configuration(given: Mapping[str, Any], running: Running) -> dict[str, Any]:
         "connect_timeout": min(running.timeout, 20),
         "read_timeout": running.timeout,
         "retries": {"total_max_attempts": 1, "mode": "standard"},
-        "max_pool_connections": running.threads + 16,
+        "max_pool_connections": running.threads + running.list_threads + 16,
         **given,
     }
     # the CRC that every upload carries is signed and checked; a SHA-256 of the bytes too would cost more than both
@@ -42,64 +43,52 @@ def configuration(given: Mapping[str, Any], running: Running) -> dict[str, Any]:
 
 
 def options_of(address: Address) -> dict[str, Any]:
-    """Return the options of an address's filesystem, with what fsspec's own configuration adds to them."""
+    """Return the options of an address's filesystem, with what fsspec's own configuration adds to them.
+
+    What is None in ``client_kwargs`` is left out where it would hide an option. Raises OptionError if one is given by
+    two names.
+    """
     from fsspec.config import conf
 
-    return {**conf.get("s3", {}), **conf.get("s3a", {}), **address.storage_options}
+    options = {**conf.get("s3", {}), **conf.get("s3a", {}), **address.storage_options}
+    if isinstance(options.get("client_kwargs"), Mapping):
+        client = options["client_kwargs"].items()
+        options["client_kwargs"] = {
+            name: value for name, value in client if value is not None or name not in _OWN.values()
+        }
+    _check_once(address, options)
+    return options
 
 
-def check_once(address: Address, options: Mapping[str, Any]) -> None:
-    """Raise OptionError if an option of s3fs is given by two names."""
-    client = options.get("client_kwargs") or {}
+def _check_once(address: Address, options: Mapping[str, Any]) -> None:
     for name, other in _ALIASES.items():
         if options.get(name) and options.get(other):
             raise OptionError(f"{address.given}: the storage options {name} and {other} mean the same: give one")
+    client = options.get("client_kwargs") or {}
     for name, inner in _OWN.items():
-        value = options.get(name) or options.get(_ALIASES.get(name, ""))
-        if value and client.get(inner) not in (None, value):
+        value = _given(options, name)
+        if options.get("anon") and inner in _KEYS:
+            continue
+        if value is not None and client.get(inner, value) != value:
             raise OptionError(
                 f"{address.given}: the storage options {name} and client_kwargs.{inner} mean the same: give one"
             )
 
 
-class S3Client:
-    """A client made from options of s3fs; blocks while it is made, and raises what botocore says of them."""
+def _given(options: Mapping[str, Any], name: str) -> Any:
+    return options.get(_ALIASES.get(name, "")) or options.get(name)
 
-    def __init__(self, options: Mapping[str, Any], running: Running) -> None:
-        from botocore import UNSIGNED
-        from botocore.config import Config
-        from urllib3 import disable_warnings
-        from urllib3.exceptions import InsecureRequestWarning
 
-        self._running = running
-        self._said = {"RequestPayer": "requester"} if options.get("requester_pays") else {}
-        client = dict(options.get("client_kwargs") or {})
-        config = configuration(options.get("config_kwargs") or {}, running)
-        own = (
-            options.get("key") or options.get("username"),
-            options.get("secret") or options.get("password"),
-            options.get("token"),
-        )
-        made = dict(zip(_KEYS, own, strict=True)) | {"endpoint_url": options.get("endpoint_url")}
-        made = {name: value for name, value in made.items() if value is not None} | client
-        if options.get("anon"):
-            config["signature_version"] = UNSIGNED
-            made = {name: value for name, value in made.items() if name not in _KEYS}
-        made.setdefault("use_ssl", options.get("use_ssl", True))
-        self.session = open_session(options.get("profile"))
-        #: botocore's
-        self.client = self.session.create_client("s3", config=Config(**config), **made)
-        self._given = tuple(made.get(name) for name in _KEYS)
-        #: whose certificates are trusted, as botocore's ``verify``
-        self.verify = client.get("verify")
-        if self.verify is False:
-            # it was asked for: a warning at every request says nothing new
-            disable_warnings(InsecureRequestWarning)
-        if self.verify is None:
-            self.verify = self.session.get_config_variable("ca_bundle")
-        #: what s3fs adds to every request that takes it
-        self.added: Mapping[str, Any] = options.get("s3_additional_kwargs") or {}
-        self.requester_pays = bool(options.get("requester_pays"))
+class Opened:
+    """A client of botocore's, and what else there is to know of how it makes its requests."""
+
+    #: botocore's
+    client: Any
+    #: what s3fs adds to every request that takes it
+    added: Mapping[str, Any]
+    requester_pays: bool
+    #: whose certificates are trusted, as botocore's ``verify``
+    verify: Any
 
     @property
     def signs(self) -> bool:
@@ -109,14 +98,11 @@ class S3Client:
         return self.client.meta.config.signature_version is not UNSIGNED
 
     def keys(self) -> dict[str, Any]:
-        """Return the keys to sign with as obstore wants them: given ones, else what botocore's chain says now."""
-        key, secret, token = self._given
-        if not key:
-            found = self.session.get_credentials()
-            if found is None:
-                raise PermissionError("no credentials found")
-            frozen = found.get_frozen_credentials()
-            key, secret, token = frozen.access_key, frozen.secret_key, frozen.token
+        """Return the keys to sign with as obstore wants them: given ones, else what botocore's chain says now.
+
+        A blocking call, not for the thread of the loop that the client belongs to.
+        """
+        key, secret, token = self._keys()
         return {
             "access_key_id": key,
             "secret_access_key": secret,
@@ -124,9 +110,86 @@ class S3Client:
             "expires_at": datetime.now(UTC) + _ASKED_AGAIN,
         }
 
+    def _keys(self) -> tuple[str, str, str | None]:
+        raise NotImplementedError
+
+
+class GivenClient(Opened):
+    """The client of an S3FileSystem that a user has handed in, whatever has been done to it since it was made."""
+
+    def __init__(self, fs: Any, client: Any) -> None:
+        self.client, self.added, self.requester_pays = client, fs.s3_additional_kwargs, bool(fs.requester_pays)
+        self.verify = fs.client_kwargs.get("verify")
+        if self.verify is None:
+            self.verify = fs.session.get_config_variable("ca_bundle")
+        inner = fs.client_kwargs
+        self._own = tuple(
+            inner.get(name) if own is None else own
+            for name, own in zip(_KEYS, (fs.key, fs.secret, fs.token), strict=True)
+        )
+        self._session, self._loop = fs.session, asyncio.get_running_loop()
+
+    def _keys(self) -> tuple[str, str, str | None]:
+        key, secret, token = self._own
+        if key is not None:
+            return key, secret, token
+        return asyncio.run_coroutine_threadsafe(self._asked(), self._loop).result()
+
+    async def _asked(self) -> tuple[str, str, str | None]:
+        found = await self._session.get_credentials()
+        if found is None:
+            raise PermissionError("no credentials found")
+        frozen = await found.get_frozen_credentials()
+        return frozen.access_key, frozen.secret_key, frozen.token
+
+
+class S3Client(Opened):
+    """A client made from options of s3fs; blocks while it is made, and raises what botocore says of them."""
+
+    def __init__(self, options: Mapping[str, Any], running: Running) -> None:
+        from botocore import UNSIGNED
+        from botocore.config import Config
+        from urllib3 import disable_warnings
+        from urllib3.exceptions import InsecureRequestWarning
+
+        self._running = running
+        inner = dict(options.get("client_kwargs") or {})
+        config = configuration(options.get("config_kwargs") or {}, running)
+        made = {own: _given(options, name) for name, own in _OWN.items()}
+        made = {name: value for name, value in made.items() if value is not None} | inner
+        if options.get("anon"):
+            config["signature_version"] = UNSIGNED
+            made = {name: value for name, value in made.items() if name not in _KEYS}
+        made.setdefault("use_ssl", options.get("use_ssl", True))
+        self._session = open_session(options.get("profile"))
+        self.client = self._session.create_client("s3", config=Config(**config), **made)
+        self._own = tuple(made.get(name) for name in _KEYS)
+        self.added = options.get("s3_additional_kwargs") or {}
+        self.requester_pays = bool(options.get("requester_pays"))
+        self.verify = inner.get("verify")
+        if self.verify is False:
+            # it was asked for: a warning at every request says nothing new
+            disable_warnings(InsecureRequestWarning)
+        if self.verify is None:
+            self.verify = self._session.get_config_variable("ca_bundle")
+        self._said = {"RequestPayer": "requester"} if self.requester_pays else {}
+        #: as many requests at once as connections that are kept
+        self._room = asyncio.Semaphore(self.client.meta.config.max_pool_connections)
+
+    def _keys(self) -> tuple[str, str, str | None]:
+        key, secret, token = self._own
+        if key is None or secret is None:
+            found = self._session.get_credentials()
+            if found is None:
+                raise PermissionError("no credentials found")
+            frozen = found.get_frozen_credentials()
+            key, secret, token = frozen.access_key, frozen.secret_key, frozen.token
+        return key, secret, token
+
     async def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """Make one request whose answer has no body; its errors are ServiceError, or botocore's of the connection."""
-        return await self._running.asking(self._call, getattr(self.client, method), {**arguments, **self._said})
+        async with self._room:
+            return await self._running.ask(self._call, getattr(self.client, method), {**arguments, **self._said})
 
     def _call(self, method: Callable[..., dict[str, Any]], arguments: Mapping[str, Any]) -> dict[str, Any]:
         from botocore.exceptions import ClientError
@@ -142,3 +205,20 @@ class S3Client:
     def close(self) -> None:
         """Close the connections that nobody is waiting at."""
         self.client.close()
+
+
+def reread(head: dict[str, Any]) -> dict[str, Any]:
+    """Return a HEAD's answer with its headers read as UTF-8, as s3fs's client reads them; http.client takes latin-1."""
+    return {
+        name: {inner: _utf8(text) for inner, text in value.items()} if name == "Metadata" else _utf8(value)
+        for name, value in head.items()
+    }
+
+
+def _utf8(value: Any) -> Any:
+    if not isinstance(value, str) or value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return value

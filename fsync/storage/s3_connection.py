@@ -10,22 +10,26 @@ from fsync.address import Address
 from fsync.errors import OptionError
 from fsync.pacing import describe
 from fsync.storage.clock import ClockSkew
+from fsync.storage.object_engine import is_clean
 from fsync.storage.running import Running
-from fsync.storage.s3_client import S3Client, check_once, configuration, options_of
+from fsync.storage.s3_client import GivenClient, Opened, S3Client, configuration, options_of, reread
 from fsync.storage.s3_engine import S3Bodies, not_spoken, not_understood
 from fsync.storage.s3_session import open_async_session
 
 _log = logging.getLogger("fsync")
 
-#: requests without a body either way, which need no s3fs
+#: requests whose answers are no objects' bodies, which need no s3fs; HEADs only of keys that no proxy's rules change
 _QUESTIONS = frozenset({"list_objects_v2", "head_object"})
+#: what an answer to a listing request says, whatever it lists
+_SAID = frozenset({"IsTruncated", "Name", "KeyCount", "MaxKeys"})
 
 
 class S3Connection:
     """The clients of one bucket, shared by all roots in it.
 
     Questions go through botocore's own client and bodies through obstore where the options are understood; all else,
-    and everything where they are not, is for s3fs, which is opened when the first such request is made.
+    and everything where they are not, is for s3fs, which is opened when the first such request is made. A filesystem
+    that was handed in is asked everything but bodies. Raises OptionError for an option given by two names.
     """
 
     def __init__(self, address: Address, running: Running) -> None:
@@ -44,33 +48,44 @@ class S3Connection:
 
     async def open(self) -> None:
         """Choose and open the clients; raises OptionError for options that s3fs, or the engine, does not take."""
-        check_once(self._address, self._options)
-        self._client = await self._direct()
-        if self._client is None:
+        opened = await self._understood()
+        if isinstance(opened, S3Client):
+            self._client = opened
+        elif opened is None:
             await self._filesystem()
-        else:
-            self.bodies = S3Bodies(self._client, self._address, self._running.timeout)
+        if opened is not None:
+            self.bodies = S3Bodies(opened, self._address, self._running.timeout)
 
-    async def _direct(self) -> S3Client | None:
-        """Return botocore's own client, None where s3fs is to do everything."""
-        running, client = self._running, None
+    async def _understood(self) -> Opened | None:
+        """Return the client whose requests obstore can make too, None where s3fs is to do everything.
+
+        It is botocore's own, or that of a filesystem that was handed in: that one knows where it belongs.
+        """
+        running = self._running
+        opened: Opened | None = None
         if running.engine == "fsspec":
             return None
         why = not_understood(self._address, self._options)
         if why is None:
             try:
-                client = await running.asking(S3Client, self._options, running)
+                opened = await self._chosen()
             except Exception as error:
                 # the first request meets it again, and tells it as what it is
                 _log.debug("%s: no client could be made: %s", self._address.given, describe(error))
                 return None
-            why = not_spoken(client)
+            why = not_spoken(opened)
         if why is None:
-            return client
+            return opened
         if running.engine == "obstore":
             raise OptionError(f"--engine obstore cannot serve {self._address.given}: {why}")
         _log.debug("%s: s3fs carries all bytes, because %s", self._address.given, why)
         return None
+
+    async def _chosen(self) -> Opened:
+        if self._address.filesystem is None:
+            return await self._running.ask(S3Client, self._options, self._running)
+        fs = await self._filesystem()
+        return GivenClient(fs, await fs.set_session())
 
     async def _filesystem(self) -> Any:
         """Return the S3FileSystem, a private one with this run's timeouts unless one was handed in."""
@@ -90,8 +105,9 @@ class S3Connection:
         changed = {
             "session": open_async_session(options.get("profile")),
             "config_kwargs": configuration(options.get("config_kwargs") or {}, self._running),
+            "client_kwargs": options.get("client_kwargs") or {},
         }
-        opened = open_filesystem(self._address, changed, without=("profile", "config_kwargs"))
+        opened = open_filesystem(self._address, changed, without=("profile", *changed))
         # fsync alone counts attempts
         opened.retries = 1
         return opened
@@ -100,10 +116,15 @@ class S3Connection:
         """Make one request in the bucket; the answer's ``Date`` and ``Server`` are noted."""
         sent = self._skew.now()
         arguments["Bucket"] = self._bucket
-        if self._client is not None and method in _QUESTIONS:
+        if self._client is not None and method in _QUESTIONS and is_clean(arguments.get("Key", "key")):
             answer = await self._client.call(method, **arguments)
+            if method == "head_object":
+                answer = reread(answer)
         else:
             answer = await (await self._filesystem())._call_s3(method, **arguments)
+        if method == "list_objects_v2" and answer.keys().isdisjoint(_SAID):
+            # botocore takes the answer of a connection that broke before the first byte for an empty listing
+            raise ConnectionError("the connection was lost before the answer")
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self._skew.note(headers.get("date"), sent)
         if not self.server:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from fsync.address import Address
 from fsync.storage.object_engine import ObjectEngine, Target, is_clean
-from fsync.storage.s3_client import S3Client
+from fsync.storage.s3_client import Opened
 
 #: options of s3fs that mean nothing to a single GET or PUT, or are read from the client they have led to
 _FREE = frozenset(
@@ -76,6 +76,9 @@ def not_understood(address: Address, options: Mapping[str, Any]) -> str | None:
         return f"the filesystem is a {other}, which may do more than S3FileSystem"
     if getattr(address.filesystem, "storage_args", ()):
         return "the filesystem was given options without their names"
+    most = options.get("max_concurrency", 1)
+    if not (isinstance(most, int) and most > 0):
+        return "max_concurrency is no number of connections"
     if bucket.startswith("arn:") or bucket.endswith("--x-s3"):
         return "access points and directory buckets sign their requests in ways of their own"
     for name, value in options.items():
@@ -113,7 +116,7 @@ def _other_class(address: Address) -> str | None:
     return None if name == "s3fs.S3FileSystem" else name
 
 
-def not_spoken(opened: S3Client) -> str | None:
+def not_spoken(opened: Opened) -> str | None:
     """Return what a botocore client does that obstore does not, None if there is nothing."""
     config = opened.client.meta.config
     if config.signature_version not in ("s3v4", "v4") and opened.signs:
@@ -142,7 +145,7 @@ class Observer:
     def _look(self, request: Any, **_: Any) -> None:
         parts = urlsplit(request.url)
         path = unquote(parts.path).strip("/")
-        # the bucket is the path or begins the host
+        # the bucket is the path or begins the host; a client that a user has handed in may ask for other buckets too
         if path != self._bucket and (path or not parts.netloc.startswith(self._bucket + ".")):
             return
         signed = request.headers.get("Authorization", b"")
@@ -154,7 +157,7 @@ class Observer:
 class S3Bodies:
     """Who carries the bodies of a bucket's objects; there once the first listing request has shown the way."""
 
-    def __init__(self, opened: S3Client, address: Address, timeout: float) -> None:
+    def __init__(self, opened: Opened, address: Address, timeout: float) -> None:
         self._opened, self._bucket, self._timeout = opened, address.bucket, timeout
         settings = (address.storage_options.get("config_kwargs") or {}).get("s3") or {}
         self._signed = settings.get("payload_signing_enabled") is not False
@@ -192,7 +195,7 @@ class S3Bodies:
 
 
 def open_engine(
-    opened: S3Client, bucket: str, way: tuple[str, str], timeout: float, *, signed: bool = True
+    opened: Opened, bucket: str, way: tuple[str, str], timeout: float, *, signed: bool = True
 ) -> ObjectEngine:
     """Open a bucket through obstore the way that an observed request was sent; ``signed`` over the bytes of bodies."""
     config, (endpoint, region) = opened.client.meta.config, way

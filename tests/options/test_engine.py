@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import ipaddress
 import json
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 import pytest
@@ -21,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import fsync
 from fsync.address import Address, parse
 from fsync.api import run
-from fsync.errors import ObjectError, OptionError
-from fsync.pacing import Verdict, classify, describe, http_status, service_code
+from fsync.errors import FsyncError, ListingError, ObjectError, OptionError
+from fsync.pacing import Pacing, Verdict, classify, describe, http_status, service_code
 from fsync.storage.entry import Entry
 from fsync.storage.running import Running
 from fsync.storage.s3 import S3Storage
@@ -265,6 +267,122 @@ def test_options_that_are_given_twice_are_refused(option: str, engine: str, sour
     assert door.asked == []
 
 
+@pytest.mark.parametrize("how", ["connected elsewhere", "other options beside it"])
+def test_a_filesystem_that_was_handed_in_knows_where_it_belongs(
+    how: str, tmp_path: Path, moto_s3: S3Server, seaweed: S3Server, bucket: Callable[..., str]
+) -> None:
+    name = bucket(moto_s3)
+    seaweed.client().create_bucket(Bucket=name)
+    moto_s3.client().put_object(Bucket=name, Key="doc", Body=b"the only copy")
+    seaweed.client().put_object(Bucket=name, Key="doc", Body=b"another")
+    elsewhere: dict[str, Any] = {}
+    if how == "connected elsewhere":
+        own = s3fs.S3FileSystem(**seaweed.storage_options, skip_instance_cache=True)
+        for attribute, value in moto_s3.storage_options.items():
+            setattr(own, attribute, value)
+        own.connect(refresh=True)
+    else:
+        own = s3fs.S3FileSystem(**moto_s3.storage_options, skip_instance_cache=True)
+        elsewhere = {"src_storage_options": seaweed.storage_options}
+    result = fsync.sync((own, f"{name}/"), f"{tmp_path}/back/", delete_src_after=True, **elsewhere)
+    assert (result.copied, result.exit_code) == (1, 0)
+    assert (tmp_path / "back/doc").read_bytes() == b"the only copy"
+    assert (there(moto_s3, name), there(seaweed, name)) == ({}, {"doc": b"another"})
+
+
+def test_a_filesystem_that_was_handed_in_has_its_bodies_carried_by_obstore(
+    source: str, tmp_path: Path, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    name = bucket(moto_s3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ENVKEYEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    options = options_for(door)
+    del options["key"], options["secret"]
+    for given in (options, options_for(door, key="GIVENKEY")):
+        door.asked.clear()
+        own = s3fs.S3FileSystem(**given, skip_instance_cache=True)
+        assert fsync.sync(source, (own, f"{name}/{len(given)}/")).copied == len(FILES)
+        assert {(one.by, one.key.partition("/")[0]) for one in door.bodies()} == {
+            ("obstore", given.get("key", "ENVKEYEXAMPLE"))
+        }
+
+
+def test_what_is_none_in_client_kwargs_hides_no_option(
+    source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ENVKEYEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    nothing = {"endpoint_url": None, "aws_access_key_id": None, "aws_secret_access_key": None}
+    options = {"key": KEY, "secret": SECRET, "endpoint_url": door.endpoint, "client_kwargs": nothing}
+    name = bucket(moto_s3)
+    for engine in ("auto", "fsspec"):
+        assert fsync.sync(source, f"s3://{name}/{engine}/", dst_storage_options=options, engine=engine).copied == 2
+    assert {one.key.partition("/")[0] for one in door.asked} == {KEY}
+
+
+@pytest.mark.parametrize("engine", ["auto", "fsspec"])
+def test_an_answer_that_was_cut_off_is_no_end_of_a_listing(
+    engine: str, tmp_path: Path, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    name = bucket(moto_s3)
+    held = {"a": b"1", "b": b"1", "c": b"1"}
+    for key, data in held.items():
+        moto_s3.client().put_object(Bucket=name, Key=key, Body=data)
+    fill(tmp_path / "source", {"b": b"two", "d": b"2"})
+    door.cut = lambda asked: "list-type" in asked.target and "max-keys=1&" not in asked.target
+    with pytest.raises(ListingError, match="cannot list"):
+        fsync.sync(
+            f"{tmp_path}/source/", f"s3://{name}/", dst_storage_options=options_for(door), engine=engine,
+            ignore_existing=True, delete_dst=True, retries=1,
+        )  # fmt: skip
+    assert there(moto_s3, name) == held
+    door.cut = lambda asked: "continuation-token" in asked.target
+
+    async def listed(storage: S3Storage) -> list[int]:
+        storage.call_s3 = functools.partial(storage.call_s3, MaxKeys=2)  # type: ignore[method-assign]
+        return [page.num_rows async for page in storage.pages()]
+
+    with pytest.raises(ListingError, match="cannot list"):
+        outcomes(parse(f"s3://{name}/", options=options_for(door)), engine, listed)
+    assert [asked for asked in door.asked if door.cut(asked)]
+
+
+def test_headers_beyond_ascii_are_read_alike(moto_s3: S3Server, bucket: Callable[..., str]) -> None:
+    name = bucket(moto_s3)
+    moto_s3.client().put_object(Bucket=name, Key="k", Body=b"1", ContentDisposition='attachment; filename="plain"')
+    read = []
+    with record(moto_s3.endpoint) as door:
+        door.header = ("Content-Disposition", 'attachment; filename="\u00c4rger \u20ac.txt"')
+        address = parse(f"s3://{name}/", options=options_for(door))
+        for engine in ("auto", "fsspec"):
+            entry = outcomes(address, engine, lambda storage: storage.entry(b"k"))
+            read.append(entry.metadata["ContentDisposition"])
+    assert read == ['attachment; filename="\u00c4rger \u20ac.txt"'] * 2
+
+
+@pytest.mark.parametrize("key", ["x/../y", "./z", "/lead", "a//b"])
+def test_a_proxy_is_asked_for_exactly_the_key(key: str, moto_s3: S3Server, bucket: Callable[..., str]) -> None:
+    name = bucket(moto_s3)
+    moto_s3.client().put_object(Bucket=name, Key=key, Body=b"content")
+    with record(moto_s3.endpoint) as proxy:
+        options = options_for(
+            proxy, client_kwargs={"endpoint_url": "http://s3.amazonaws.com"},
+            config_kwargs={"proxies": {"http": proxy.endpoint}},
+        )  # fmt: skip
+        address = parse(f"s3://{name}/", options=options)
+        assert outcomes(address, "auto", lambda storage: storage.exists(key.encode()))
+        [head] = [one for one in proxy.asked if one.method == "HEAD"]
+    assert unquote(head.target).endswith(f"/{key}")
+
+
+def test_a_number_of_connections_that_s3fs_refuses_is_refused_at_once(source: str, door: Recorder) -> None:
+    with pytest.raises(FsyncError, match="max_concurrency"):
+        fsync.sync(source, "s3://bucket/", dst_storage_options=options_for(door, max_concurrency=0))
+    assert door.asked == []
+
+
 @pytest.mark.parametrize("style", ["path", "virtual"])
 def test_styles_and_proxies(
     style: str, source: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
@@ -491,7 +609,7 @@ def outcomes(address: Address, engine: str, work: Callable[[S3Storage], Awaitabl
     """Open a bucket, let something be done with it, and close it."""
 
     async def whole() -> Any:
-        running = Running(threads=2, timeout=10, engine=engine)
+        running = Running(threads=2, timeout=10, engine=engine, pacing=Pacing(retries=1))
         storage = S3Storage(address, running)
         try:
             await storage.open()

@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,11 +41,16 @@ class Asked:
 
 @dataclass
 class Recorder:
-    """A running door; ``answer`` stands in for the server's where it gives a status and a body."""
+    """A running door; ``answer`` stands in for the server's where it gives a status and a body.
+
+    Where ``cut`` holds, the answer ends behind its headers; ``header`` takes the place of the server's of that name.
+    """
 
     endpoint: str
     asked: list[Asked] = field(default_factory=list)
     answer: Any = None
+    cut: Callable[[Asked], Any] | None = None
+    header: tuple[str, str] | None = None
 
     def bodies(self, by: str | None = None) -> list[Asked]:
         """Return the requests for single objects, those of one client or all."""
@@ -112,9 +117,15 @@ def record(upstream: str, certificate: Path | None = None) -> Iterator[Recorder]
                 sent = [("Content-Length", str(len(content)))]
             self.send_response(status)
             for name, value in sent:
-                if name.lower() not in _OWN:
+                if recorder.header and name.lower() == recorder.header[0].lower():
+                    # written in latin-1: its bytes are those of UTF-8
+                    self.send_header(name, recorder.header[1].encode().decode("latin-1"))
+                elif name.lower() not in _OWN:
                     self.send_header(name, value)
             self.end_headers()
+            if recorder.cut and recorder.cut(asked):
+                self.close_connection = True
+                return
             self.wfile.write(content)
             self.wfile.flush()
 
