@@ -174,7 +174,7 @@ class S3Client(Opened):
             self.verify = self._session.get_config_variable("ca_bundle")
         self._said = {"RequestPayer": "requester"} if self.requester_pays else {}
         #: as many requests at once as connections that are kept
-        self._room = asyncio.Semaphore(self.client.meta.config.max_pool_connections)
+        self._room = asyncio.Semaphore(self.client.meta.config.max_pool_connections or 1)
 
     def _keys(self) -> tuple[str, str, str | None]:
         key, secret, token = self._own
