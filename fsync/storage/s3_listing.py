@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from fsync.address import Address
 from fsync.errors import AccessDenied, BucketNotFound, ListingError
 from fsync.keyrange import EVERY_KEY, KeyRange
-from fsync.pacing import Verdict, classify, describe, http_status, service_code
+from fsync.pacing import Verdict, chain, classify, describe, http_status, service_code
 from fsync.schema import Kind, page_from_columns
 from fsync.storage.multipart import MD5, NO_MD5
 from fsync.storage.s3_columns import Columns, columns_of
@@ -21,6 +21,9 @@ from fsync.storage.turns import closing
 
 #: one ListObjectsV2 request, retried, its errors those of a listing
 Ask = Callable[..., Awaitable[dict[str, Any]]]
+
+#: botocore's errors of a server that is not there, or behind a wall
+_UNREACHED = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"})
 
 #: pages without a key that may follow each other before a listing counts as stuck
 _EMPTY_PAGES = 1000
@@ -147,6 +150,9 @@ def explained(error: Exception, address: Address, bucket: str, where: str | None
         )
     if classify(error) in (Verdict.DENIED, Verdict.FATAL):
         return AccessDenied(f"cannot open {given}: {describe(error)}; check the keys and what they are allowed to do")
+    if any(type(cause).__name__ in _UNREACHED for cause in chain(error)):
+        return ListingError(f"cannot reach {given}: {describe(error)}; check the endpoint's name and port, and the "
+                            "network between")  # fmt: skip
     return ListingError(f"cannot list {given}: {describe(error)}")
 
 

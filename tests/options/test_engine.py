@@ -349,6 +349,16 @@ def test_an_answer_that_was_cut_off_is_no_end_of_a_listing(
     assert [asked for asked in door.asked if door.cut(asked)]
 
 
+@pytest.mark.parametrize("engine", ["auto", "fsspec"])
+@pytest.mark.parametrize("where", ["http://127.0.0.1:9", "https://127.0.0.1:9"])
+def test_a_server_that_is_not_there_is_told_as_that(where: str, engine: str, source: str) -> None:
+    options = {"key": KEY, "secret": SECRET, "client_kwargs": {"endpoint_url": where, "region_name": REGION}}
+    with pytest.raises(ListingError, match=r"cannot reach s3://bucket/: .*; check the endpoint") as told:
+        fsync.sync(source, "s3://bucket/", dst_storage_options=options, engine=engine, retries=0)
+    assert where in str(told.value)
+    assert "list-type" not in str(told.value)
+
+
 def test_headers_beyond_ascii_are_read_alike(moto_s3: S3Server, bucket: Callable[..., str]) -> None:
     name = bucket(moto_s3)
     moto_s3.client().put_object(Bucket=name, Key="k", Body=b"1", ContentDisposition='attachment; filename="plain"')
