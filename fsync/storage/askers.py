@@ -35,18 +35,17 @@ class Askers:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             loop, answer, function, args = job
+            result, error = None, None
             if not answer.cancelled():
-                result, error = None, None
                 try:
                     result = function(*args)
                 except BaseException as raised:
                     error = raised
-                # the loop may have ended meanwhile
-                with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(_give, answer, result, error)
-                del result, error
-            del job, answer, args
+            # whoever has the answer finds this thread free; the loop may have ended meanwhile
             self._idle.release()
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_give, answer, result, error)
+            del job, answer, args, result, error
 
     def shutdown(self) -> None:
         """Let the threads end, each after the call that it is in."""
