@@ -7,6 +7,7 @@ bucket, its listing, needs no more.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,7 +80,7 @@ def _given(options: Mapping[str, Any], name: str) -> Any:
     return options.get(_ALIASES.get(name, "")) or options.get(name)
 
 
-class Opened:
+class Opened(ABC):
     """A client of botocore's, and what else there is to know of how it makes its requests."""
 
     #: botocore's
@@ -110,8 +111,9 @@ class Opened:
             "expires_at": datetime.now(UTC) + _ASKED_AGAIN,
         }
 
+    @abstractmethod
     def _keys(self) -> tuple[str, str, str | None]:
-        raise NotImplementedError
+        """Return key, secret and token."""
 
 
 class GivenClient(Opened):

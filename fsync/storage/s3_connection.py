@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from fsync.address import Address
-from fsync.errors import OptionError
+from fsync.errors import FatalError, OptionError
 from fsync.pacing import describe
 from fsync.storage.clock import ClockSkew
 from fsync.storage.object_engine import is_clean
@@ -92,9 +92,20 @@ class S3Connection:
         if self._fs is None:
             async with self._opening:
                 if self._fs is None:
-                    self._fs = await self._running.in_pool(self._open_filesystem)
-                    self.added = getattr(self._fs, "s3_additional_kwargs", {})
+                    opened = await self._running.in_pool(self._open_filesystem)
+                    if self._client is not None:
+                        self._check_place(await opened.set_session())
+                    self.added = getattr(opened, "s3_additional_kwargs", {})
+                    self._fs = opened
         return self._fs
+
+    def _check_place(self, client: Any) -> None:
+        """Raise FatalError if s3fs, opened later, would go elsewhere than the questions went: variables may change."""
+        assert self._client is not None
+        here, there = self._client.client.meta, client.meta
+        if (here.endpoint_url, here.region_name) != (there.endpoint_url, there.region_name):
+            raise FatalError(f"{self._address.given}: endpoint or region are not what they were when the run began; "
+                             "do not change AWS variables or files meanwhile, and run again")  # fmt: skip
 
     def _open_filesystem(self) -> Any:
         from fsync.storage.opening import open_filesystem

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import fsync
 from fsync.address import Address, parse
 from fsync.api import run
-from fsync.errors import FsyncError, ListingError, ObjectError, OptionError
+from fsync.errors import FatalError, FsyncError, ListingError, ObjectError, OptionError
 from fsync.pacing import Pacing, Verdict, classify, describe, http_status, service_code
 from fsync.storage.entry import Entry
 from fsync.storage.running import Running
@@ -306,6 +306,26 @@ def test_a_filesystem_that_was_handed_in_has_its_bodies_carried_by_obstore(
         assert {(one.by, one.key.partition("/")[0]) for one in door.bodies()} == {
             ("obstore", given.get("key", "ENVKEYEXAMPLE"))
         }
+
+
+def test_a_variable_that_changes_in_the_middle_of_a_run_leads_nowhere_else(
+    moto_s3: S3Server, seaweed: S3Server, bucket: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = bucket(moto_s3)
+    seaweed.client().create_bucket(Bucket=name)
+    for server in (moto_s3, seaweed):
+        server.client().put_object(Bucket=name, Key="doc", Body=b"content")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_s3.endpoint)
+
+    async def remove(storage: S3Storage) -> list[Exception | None]:
+        entry = await storage.entry(b"doc")
+        assert entry is not None
+        monkeypatch.setenv("AWS_ENDPOINT_URL", seaweed.endpoint)
+        return [*await storage.delete([entry]), *await storage.delete([entry])]
+
+    errors = outcomes(parse(f"s3://{name}/", options={"key": KEY, "secret": SECRET}), "auto", remove)
+    assert [type(error) for error in errors] == [FatalError] * 2
+    assert there(moto_s3, name) == there(seaweed, name) == {"doc": b"content"}
 
 
 def test_what_is_none_in_client_kwargs_hides_no_option(
