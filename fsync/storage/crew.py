@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
+from fsync.storage.core import Core
+
 X = TypeVar("X")
 T = TypeVar("T")
 
@@ -34,16 +36,19 @@ class Crew:
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="fsync-crew")
         self._waiting: deque[tuple[_Batch[Any, Any], int]] = deque()
         self._working: set[asyncio.Task[None] | None] = set()
+        self._core = Core()
 
-    async def map(self, function: Callable[[X], T], items: Sequence[X]) -> list[T | Exception]:
+    async def map(
+        self, function: Callable[[X], T], items: Sequence[X], *, together: bool = False
+    ) -> list[T | Exception]:
         """Return ``function(item)`` of each item, or the exception it raised, in their order.
 
-        Raises Unfinished if it is cancelled: then no further job is begun, and those under way are waited for, not for
-        long.
+        ``together`` keeps the threads on one core meanwhile, for jobs that are many calls and little work. Raises
+        Unfinished if it is cancelled: then no further job is begun, and those under way are waited for, not for long.
         """
         if not items:
             return []
-        batch = _Batch(function, items, asyncio.get_running_loop())
+        batch = _Batch(function, items, together, asyncio.get_running_loop())
         self._waiting.extend((batch, position) for position in range(len(items)))
         for _ in range(min(len(items), self._most - len(self._working))):
             self._working.add(asyncio.ensure_future(self._work()))
@@ -70,7 +75,12 @@ class Crew:
                 batch, position = self._waiting.popleft()
             except IndexError:
                 return
+            if not batch.together:
+                self._core.leave()
             batch.do(position)
+            if batch.together:
+                # not before: a client's own threads, begun by its first call, would be kept on the core as well
+                self._core.join()
 
     def shutdown(self) -> None:
         """Let go of the threads without waiting for jobs that hang."""
@@ -80,8 +90,10 @@ class Crew:
 class _Batch(Generic[X, T]):
     """The items of one call of :meth:`Crew.map` and what has become of them."""
 
-    def __init__(self, function: Callable[[X], T], items: Sequence[X], loop: asyncio.AbstractEventLoop) -> None:
-        self._function, self._items, self._loop = function, items, loop
+    def __init__(
+        self, function: Callable[[X], T], items: Sequence[X], together: bool, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._function, self._items, self.together, self._loop = function, items, together, loop
         self.results: list[Any] = [None] * len(items)
         self._left = len(items)
         self._lock = threading.Lock()

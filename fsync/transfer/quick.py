@@ -14,6 +14,8 @@ from fsync.storage.naming import check_name
 QUICK = 256 << 10
 #: the same for what a store copies by itself
 QUICK_COPY = 8 << 20
+#: bytes of an object, in the mean, up to which its carrying is many calls and little work
+_SMALL = 64 << 10
 
 
 def quick_ones(source: Storage, destination: Storage, entries: Sequence[Entry]) -> list[int]:
@@ -49,6 +51,7 @@ async def carry(
     """
     running = destination.running
     inside = destination.same_store(source)
+    mean = sum(entries[position].size or 0 for position in positions) / len(positions)
     failed: dict[int, Exception | None] = {}
 
     def one(position: int) -> str:
@@ -80,7 +83,7 @@ async def carry(
                 failed[position] = None
 
     try:
-        note(await running.crew.map(one, positions))
+        note(await running.crew.map(one, positions, together=inside or mean <= _SMALL))
     except Unfinished as stopped:
         note(stopped.results)
         raise

@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import ipaddress
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -207,6 +208,34 @@ def test_s3fs_is_loaded_where_it_is_needed(
     words = [sys.executable, "-c", program, json.dumps(options_for(door)), name, str(tmp_path)]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")[:2] == ["[]", "True"]
     assert there(moto_s3, name) == {**FILES, "large": b"x" * (9 << 20)}
+
+
+_CORES = """
+import json, os, sys, threading, time
+import fsync
+fsync.sync(sys.argv[1], sys.argv[2], src_storage_options=json.loads(sys.argv[3]), threads=1)
+while any(thread.name.startswith("fsync-crew") for thread in threading.enumerate()):
+    time.sleep(0.01)
+time.sleep(0.1)
+for number in os.listdir("/proc/self/task"):
+    name = open(f"/proc/self/task/{number}/comm").read().strip()
+    print(name, sorted(os.sched_getaffinity(int(number))))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux are threads kept on a core")
+def test_only_the_threads_that_carry_are_kept_on_a_core(
+    tmp_path: Path, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    """The process, and obstore's own threads, which encrypt and decrypt, run where they like."""
+    name = bucket(moto_s3)
+    for number in range(100):
+        moto_s3.client().put_object(Bucket=name, Key=f"{number}", Body=b"small")
+    words = [sys.executable, "-c", _CORES, f"s3://{name}/", f"{tmp_path}/", json.dumps(moto_s3.options_for("k", "s"))]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(list(tmp_path.iterdir())) == 100
+    assert any("tokio" in line for line in told)
+    assert {line.partition(" ")[2] for line in told} == {str(sorted(os.sched_getaffinity(0)))}
 
 
 @pytest.mark.parametrize("engine", ["auto", "fsspec"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -143,3 +145,28 @@ def test_jobs_that_hang_do_not_keep_a_cancelled_caller(monkeypatch: pytest.Monke
         return stopped.value.results
 
     assert crewed(work) == [None]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked to keep a thread on a core")
+def test_jobs_that_belong_together_share_a_core_and_others_do_not() -> None:
+    allowed = os.sched_getaffinity(0)
+
+    def job(_: int) -> frozenset[int]:
+        time.sleep(0.001)
+        return frozenset(os.sched_getaffinity(0))
+
+    async def work(crew: Crew, _: asyncio.Semaphore) -> tuple[list[Any], list[Any], list[Any]]:
+        # a thread's first job is done wherever it is
+        await crew.map(job, range(20), together=True)
+        return (
+            await crew.map(job, range(20), together=True),
+            await crew.map(job, range(20)),
+            await crew.map(job, range(20), together=True),
+        )
+
+    together, apart, again = crewed(work, threads=1)
+    assert len(set(together)) == 1
+    assert len(together[0]) == 1
+    assert set(apart) == {frozenset(allowed)}
+    assert all(len(cores) == 1 for cores in again[1:])
+    assert os.sched_getaffinity(0) == allowed
