@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -74,6 +75,7 @@ def test_after_a_while_the_core_is_chosen_anew_and_all_follow(monkeypatch: pytes
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         pytest.skip("there is one core only")
+    monkeypatch.setattr(core_module, "_STAY", 0.05)
     core = Core()
     follow, done = threading.Event(), threading.Event()
     seen: list[set[int]] = []
@@ -91,11 +93,11 @@ def test_after_a_while_the_core_is_chosen_anew_and_all_follow(monkeypatch: pytes
     assert done.wait(20)
     (first,) = seen[0]
     other = next(number for number in cores if number != first)
-    # the choice is the system's: where this one thread is alone allowed to run
+    time.sleep(0.1)
     monkeypatch.setattr(core_module, "_STAY", 60.0)
-    monkeypatch.setattr(core, "_until", 0.0)
 
     def work() -> set[int]:
+        # the choice is the system's, and here it has none
         os.sched_setaffinity(0, {other})
         core.join()
         return os.sched_getaffinity(0)
