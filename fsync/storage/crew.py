@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from fsync.storage.core import Core
+from fsync.storage.affinity import Core
 
 X = TypeVar("X")
 T = TypeVar("T")

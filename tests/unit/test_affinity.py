@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from fsync.storage import core as core_module
-from fsync.storage.core import Core
+from fsync.storage import affinity
+from fsync.storage.affinity import Core
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def test_after_a_while_the_core_is_chosen_anew_and_all_follow(monkeypatch: pytes
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         pytest.skip("there is one core only")
-    monkeypatch.setattr(core_module, "_STAY", 0.05)
+    monkeypatch.setattr(affinity, "_STAY", 0.05)
     core = Core()
     follow, done = threading.Event(), threading.Event()
     seen: list[set[int]] = []
@@ -94,7 +95,7 @@ def test_after_a_while_the_core_is_chosen_anew_and_all_follow(monkeypatch: pytes
     (first,) = seen[0]
     other = next(number for number in cores if number != first)
     time.sleep(0.1)
-    monkeypatch.setattr(core_module, "_STAY", 60.0)
+    monkeypatch.setattr(affinity, "_STAY", 60.0)
 
     def work() -> set[int]:
         # the choice is the system's, and here it has none
@@ -126,3 +127,36 @@ def test_where_it_is_forbidden_nothing_happens(monkeypatch: pytest.MonkeyPatch) 
 
     assert on_a_thread(work) == allowed
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("told", [b"", b"1 (a) b", b"1 (fsync) R" + b" x" * 50])
+def test_what_the_system_tells_in_no_known_form_binds_nothing(
+    told: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed, core, facts = os.sched_getaffinity(0), Core(), tmp_path / "stat"
+    facts.write_bytes(told)
+    monkeypatch.setattr(affinity, "_FACTS", str(facts))
+
+    def work() -> set[int]:
+        core.join()
+        core.join()
+        return os.sched_getaffinity(0)
+
+    assert on_a_thread(work) == allowed
+
+
+def test_where_the_cores_are_not_told_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: int) -> set[int]:
+        raise PermissionError(1, "Operation not permitted")
+
+    allowed = os.sched_getaffinity(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "sched_getaffinity", forbidden)
+        core = Core()
+
+        def work() -> None:
+            core.join()
+            core.leave()
+
+        on_a_thread(work)
+    assert os.sched_getaffinity(0) == allowed

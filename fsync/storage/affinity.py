@@ -13,6 +13,8 @@ import threading
 import time
 from contextlib import suppress
 
+#: where Linux tells on which core a thread runs (proc(5))
+_FACTS = "/proc/thread-self/stat"
 #: the number of no core
 _NONE = -1
 #: seconds after which the core is chosen anew
@@ -49,8 +51,8 @@ class Core:
                 here.kept_on = number
             else:
                 self.leave()
-        except OSError:
-            # a container that forbids it, or processors that were taken away
+        except (OSError, ValueError, IndexError):
+            # a container that forbids it or tells it otherwise, or processors that were taken away
             self._number, self._until = _NONE, math.inf
             self.leave()
 
@@ -66,15 +68,18 @@ class Core:
     def _choose(self) -> None:
         self.leave()
         time.sleep(_NAP)
-        with open("/proc/thread-self/stat", "rb") as facts:
-            # field 39 of proc(5); the second, a name, may hold anything
+        with open(_FACTS, "rb") as facts:
+            # field 39; the second, a name, may hold anything
             self._number = int(facts.read().rpartition(b")")[2].split()[36])
         self._until = time.monotonic() + _STAY
 
 
 class _Here(threading.local):
-    """What a thread knows of itself: the core that it is kept on, and those that it may run on."""
+    """What a thread knows of itself: the core that it is kept on, and those that it may run on, none if not told."""
 
     def __init__(self) -> None:
         self.kept_on = _NONE
-        self.allowed = os.sched_getaffinity(0) if sys.platform == "linux" else set()
+        self.allowed: set[int] = set()
+        if sys.platform == "linux":
+            with suppress(OSError):
+                self.allowed = os.sched_getaffinity(0)
