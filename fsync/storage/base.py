@@ -7,7 +7,7 @@ what they do better; every method here works for any registered fsspec protocol.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
 import pyarrow as pa
@@ -264,7 +264,7 @@ class Storage:
         """Return one range of an object; only where :attr:`ranged` holds."""
         raise NotImplementedError
 
-    def flow(self, entry: Entry, offset: int, length: int) -> Iterator[memoryview] | None:
+    def flow(self, entry: Entry, offset: int, length: int) -> Generator[memoryview] | None:
         """Return the bytes of a range in pieces, as they come, by blocking calls, on any thread.
 
         None where they come by :meth:`part` only. Nothing is asked for before the first piece is.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import errno
 import hashlib
 import io
 import os
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from fsync.pacing import Verdict, classify
@@ -18,6 +21,8 @@ MIB = 1 << 20
 _MOST_PARTS = 10_000
 #: bytes that are handed to a socket at once
 _PIECE = 256 << 10
+#: seconds that a part which nobody wants any more may take to end
+_PATIENCE = 5.0
 
 #: one request in a bucket: method name and arguments to answer
 Call = Callable[..., Awaitable[dict[str, Any]]]
@@ -105,8 +110,17 @@ class MultipartUpload(Upload):
         if self._sums():
             crc = await self._running.in_pool(zlib.crc32, data)
             said["ChecksumCRC32"] = base64.b64encode(crc.to_bytes(4, "big")).decode()
-        part = {"PartNumber": number + 1, "Body": Views(data), **self._name}
-        self._done(number, await self._call("upload_part", **part, **said))
+        body = Views(data)
+        part = {"PartNumber": number + 1, "Body": body, **self._name}
+        sending = asyncio.ensure_future(self._call("upload_part", **part, **said))
+        try:
+            self._done(number, await asyncio.shield(sending))
+        except asyncio.CancelledError:
+            # a part that arrives after its upload was aborted would stay on the server
+            body.give_up()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(sending, return_exceptions=True), _PATIENCE)
+            raise
 
     async def copy_from(self, origin: dict[str, str], pin: Mapping[str, str], size: int) -> None:
         """Fill all parts from an object of the same store."""
@@ -140,12 +154,18 @@ class MultipartUpload(Upload):
 class Views(io.BytesIO):
     """Bytes as a file that is read without copying them: what :meth:`read` gives are views, of at least ``_PIECE``.
 
-    A BytesIO by name only, because aiohttp reads these, and no other file, on the loop's own thread.
+    Once given up, it cannot be read any more, which breaks off whoever is sending it. A BytesIO by name only, because
+    aiohttp reads these, and no other file, on the loop's own thread.
     """
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
         super().__init__()
         self._data, self._at = memoryview(data), 0
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """Let no more be read."""
+        self._given_up = True
 
     def getbuffer(self) -> memoryview:
         # whoever asks for it releases it
@@ -160,6 +180,8 @@ class Views(io.BytesIO):
         return self._at
 
     def read(self, size: int | None = -1, /) -> Any:
+        if self._given_up:
+            raise OSError(errno.ECANCELED, "nobody wants it any more")
         end = len(self._data) if size is None or size < 0 else self._at + max(size, _PIECE)
         piece = self._data[self._at : end]
         self._at += len(piece)

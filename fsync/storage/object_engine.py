@@ -8,7 +8,7 @@ are. Its lister merges and drops names, so keys never come from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -158,7 +158,7 @@ class ObjectEngine:
         except Exception as error:
             raise translated(error) from error
 
-    def pieces_now(self, key: str, etag: str | None, size: int, span: tuple[int, int]) -> Iterator[memoryview]:
+    def pieces_now(self, key: str, etag: str | None, size: int, span: tuple[int, int]) -> Generator[memoryview]:
         """Yield the bytes of a range as they come, by blocking calls, on any thread; raises as :meth:`get` does."""
         try:
             result = self._obstore.get(self._quick, key, options=_pinned(etag, span))

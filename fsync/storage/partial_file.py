@@ -109,10 +109,10 @@ class LocalUpload(Upload):
             os.ftruncate(partial.file.number, entry.size)
 
     async def write(self, number: int, data: bytes | bytearray | memoryview) -> None:
-        await self._running.in_pool(self.write_now, number, data, 0)
+        await self._running.in_pool(self.write_now, data, number * self.part_size)
 
-    def write_now(self, number: int, data: bytes | bytearray | memoryview, offset: int) -> None:
-        self._partial.write(data, number * self.part_size + offset)
+    def write_now(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        self._partial.write(data, offset)
 
     async def check(self, passed: Passed) -> bool:
         await self._running.in_pool(self._end_and_check, passed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from typing import Any, Self
 
 import pyarrow as pa
@@ -228,15 +228,15 @@ class S3Storage(Storage):
             raise ShortRead(f"read {len(data)} bytes of a range of {length}")
         return data
 
-    def flow(self, entry: Entry, offset: int, length: int) -> Iterator[memoryview] | None:
-        """Return one range of the version that was listed in pieces, through the engine; None where s3fs reads it."""
-        key = self._key(entry.key)
-        engine = self._engine(key)
-        return None if engine is None else self._pieces(engine, key, entry, (offset, offset + length))
+    def flow(self, entry: Entry, offset: int, length: int) -> Generator[memoryview] | None:
+        """Return one range of the version that was listed in pieces; None where s3fs reads it."""
+        span = offset, offset + length
+        pieces = self._connection.flow(self._key(entry.key), entry.etag, entry.size or 0, span)
+        return None if pieces is None else self._explained(pieces, entry)
 
-    def _pieces(self, engine: ObjectEngine, key: str, entry: Entry, span: tuple[int, int]) -> Iterator[memoryview]:
+    def _explained(self, pieces: Generator[memoryview], entry: Entry) -> Generator[memoryview]:
         try:
-            yield from engine.pieces_now(key, entry.etag, entry.size or 0, span)
+            yield from pieces
         except Exception as error:
             raise self._object_error(error, entry) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Generator
 from typing import Any
 
 from fsync.address import Address
@@ -18,8 +19,6 @@ from fsync.storage.s3_session import open_async_session
 
 _log = logging.getLogger("fsync")
 
-#: requests whose answers are no objects' bodies, which need no s3fs; HEADs only of keys that no proxy's rules change
-_QUESTIONS = frozenset({"list_objects_v2", "head_object"})
 #: what an answer to a listing request says, whatever it lists
 _SAID = frozenset({"IsTruncated", "Name", "KeyCount", "MaxKeys"})
 
@@ -27,9 +26,10 @@ _SAID = frozenset({"IsTruncated", "Name", "KeyCount", "MaxKeys"})
 class S3Connection:
     """The clients of one bucket, shared by all roots in it.
 
-    Questions go through botocore's own client and bodies through obstore where the options are understood; all else,
-    and everything where they are not, is for s3fs, which is opened when the first such request is made. A filesystem
-    that was handed in is asked everything but bodies. Raises OptionError for an option given by two names.
+    Where the options are understood, small bodies go through obstore and all else through botocore's own client; what
+    neither can do, and everything where the options are not understood, is for s3fs, which is opened when the first
+    such request is made. A filesystem that was handed in is asked everything but bodies. Raises OptionError for an
+    option given by two names.
     """
 
     def __init__(self, address: Address, running: Running) -> None:
@@ -127,8 +127,9 @@ class S3Connection:
         """Make one request in the bucket; the answer's ``Date`` and ``Server`` are noted."""
         sent = self._skew.now()
         arguments["Bucket"] = self._bucket
-        if self._client is not None and method in _QUESTIONS and is_clean(arguments.get("Key", "key")):
-            answer = await self._client.call(method, **arguments)
+        client = None if method == "get_object" else self._client_for(arguments.get("Key", "key"))
+        if client is not None:
+            answer = await client.call(method, **arguments)
             if method == "head_object":
                 answer = reread(answer)
         else:
@@ -142,10 +143,27 @@ class S3Connection:
             self.server = headers.get("server", "unknown")
         return answer
 
+    def _client_for(self, key: str) -> S3Client | None:
+        """Return botocore's own client for a key, None where the rules for URLs would change it."""
+        return self._client if is_clean(key) else None
+
+    def flow(self, key: str, etag: str | None, size: int, span: tuple[int, int]) -> Generator[memoryview] | None:
+        """Return a range ``(start, stop)`` of a version of an object as it comes, None where only s3fs can read it.
+
+        It is read by blocking calls, on any thread; ShortRead, before the first piece, if the object has more than
+        ``size`` bytes.
+        """
+        client = self._client_for(key)
+        if client is not None:
+            return client.pieces(self._bucket, key, etag, size, span)
+        engine = None if self.bodies is None else self.bodies.engine(key)
+        return None if engine is None else engine.pieces_now(key, etag, size, span)
+
     @property
     def sums(self) -> bool:
-        """Tell whether s3fs's client, which has made a request, adds a CRC32 of its own accord."""
-        config = self._fs._s3.meta.config
+        """Tell whether the client that has made the last upload's requests adds a CRC32 of its own accord."""
+        client = self._client.client if self._client is not None else self._fs._s3
+        config = client.meta.config
         return "ChecksumAlgorithm" not in self.added and config.request_checksum_calculation == "when_supported"
 
     def clock(self) -> tuple[float, float]:

@@ -11,6 +11,8 @@ from fsync.storage.passed import Passed
 
 #: bytes of one part of a streamed object
 PART = 8 << 20
+#: bytes that are held of an object that is written as it comes: one piece of half of them, and the next
+FLOW = 1 << 20
 #: copies the files of a PLAN batch, and gives by position the error of the only attempt at what was not copied
 DirectCopy = Callable[[pa.RecordBatch], Awaitable[Mapping[int, Exception]]]
 
@@ -29,7 +31,7 @@ class Upload:
     """A large object being written; it appears under its final name at :meth:`commit` or never.
 
     Parts are numbered from 0 and hold ``part_size`` bytes each, the last one less. ``parallel`` says that parts may
-    be written in any order and several at once; ``blocking`` that :meth:`write_now` can write them in pieces.
+    be written in any order and several at once; ``blocking`` that :meth:`write_now` can write anything anywhere.
     """
 
     part_size: int = PART
@@ -42,8 +44,8 @@ class Upload:
         """Write part ``number``."""
         raise NotImplementedError
 
-    def write_now(self, number: int, data: bytes | bytearray | memoryview, offset: int) -> None:
-        """Write some bytes of part ``number``, from ``offset`` in it, in one blocking call, on any thread."""
+    def write_now(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write some bytes, from ``offset`` in the object, in one blocking call, on any thread."""
         raise NotImplementedError
 
     async def check(self, passed: Passed) -> bool:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import itertools
 import logging
-import threading
 
-from fsync.errors import ShortRead, SourceChanged, printable
+from fsync.errors import printable
 from fsync.pacing import describe
 from fsync.storage.base import Storage
 from fsync.storage.entry import Entry
@@ -16,7 +13,8 @@ from fsync.storage.passed import Passed
 from fsync.storage.running import Large
 from fsync.storage.upload import Upload
 from fsync.traits import Rename
-from fsync.transfer.parts import Part, at_once, parts_of
+from fsync.transfer.large import fill
+from fsync.transfer.parts import parts_of
 from fsync.transfer.verify import compare, read_back
 
 _log = logging.getLogger("fsync")
@@ -77,14 +75,12 @@ async def _move_parts(source: Storage, destination: Storage, entry: Entry) -> st
         # every part must be of this one version
         entry.metadata, entry.identity = present.metadata, present.identity
     upload = await destination.begin(entry)
-    passed = Passed(upload.part_size) if destination.running.check_new else None
-    large = destination.running.large
+    running = destination.running
+    passed = Passed(upload.part_size) if running.check_new else None
+    large = running.large
     large[entry.key] = Large(entry.size or 0)
     try:
-        if upload.parallel and source.ranged:
-            await _parts_at_once(source, destination, entry, upload, passed)
-        else:
-            await _parts_in_order(source, destination, entry, upload, passed)
+        await fill(source, running, entry, upload, passed)
         proven = passed is not None and await upload.check(passed)
         verified = await upload.commit()
     except BaseException:
@@ -109,82 +105,3 @@ async def give_up(upload: Upload, entry: Entry) -> None:
         await upload.abort()
     except Exception as error:
         _log.warning("could not remove what was written of %s: %s", printable(entry.key), describe(error))
-
-
-async def _parts_at_once(
-    source: Storage, destination: Storage, entry: Entry, upload: Upload, passed: Passed | None
-) -> None:
-    """Fetch and write parts in any order, a few at a time; each is tried again on its own.
-
-    Parts that an earlier run has written are read only where they are to be read back.
-    """
-    assert entry.size is not None
-    running = destination.running
-    # where nobody looks at the bytes on their way, nobody has to wait for a whole part
-    flowing = upload.blocking and passed is None and not running.rate
-
-    async def carry(part: Part) -> None:
-        async with running.buffers.claim(part.length):
-            if flowing and source.flow(entry, part.offset, part.length) is not None:
-                await running.retried(lambda: running.in_pool(_pour, source, entry, upload, part, running.stop))
-                running.wrote(entry.key, part.length)
-                return
-            data = await running.retried(lambda: source.part(entry, part.offset, part.length))
-            if passed is not None:
-                passed.note(part.number, data)
-            if part.number in upload.present:
-                return
-            await running.pass_on(part.length)
-            attempts = itertools.count()
-
-            async def write() -> None:
-                next(attempts)
-                await upload.write(part.number, data)
-
-            await running.retried(write)
-            running.wrote(entry.key, part.length)
-            if next(attempts) == 1:
-                # an attempt that failed may be reading it still, and its connection be open
-                source.give_back(data)
-
-    parts = parts_of(entry.size, upload.part_size)
-    wanted = (part for part in parts if passed is not None or part.number not in upload.present)
-    await at_once(running, wanted, carry)
-
-
-def _pour(source: Storage, entry: Entry, upload: Upload, part: Part, stop: threading.Event) -> None:
-    """Read a part and write it piece by piece, on one thread; ShortRead if it is not whole."""
-    pieces = source.flow(entry, part.offset, part.length)
-    assert pieces is not None
-    written = 0
-    for piece in pieces:
-        if stop.is_set():
-            raise OSError(errno.ECANCELED, "the run was stopped")
-        if written + len(piece) > part.length:
-            raise ShortRead(f"the server sends more than a range of {part.length} bytes")
-        upload.write_now(part.number, piece, written)
-        written += len(piece)
-    if written != part.length:
-        raise ShortRead(f"read {written} bytes of a range of {part.length}")
-
-
-async def _parts_in_order(
-    source: Storage, destination: Storage, entry: Entry, upload: Upload, passed: Passed | None
-) -> None:
-    """Stream an object part by part; its version is compared at the end, because nothing pins it meanwhile."""
-    number = 0
-    length = 0
-    async with destination.running.buffers.claim(upload.part_size):
-        async for data in source.parts(entry, upload.part_size):
-            await destination.running.pass_on(len(data))
-            if passed is not None:
-                passed.note(number, data)
-            await upload.write(number, data)
-            destination.running.wrote(entry.key, len(data))
-            number += 1
-            length += len(data)
-    if length != entry.size:
-        raise ShortRead(f"read {length} bytes where the listing said {entry.size}")
-    now = await source.entry(entry.key)
-    if now is None or (now.size, now.etag, now.mtime) != (entry.size, entry.etag, entry.mtime):
-        raise SourceChanged("the source changed while it was being read")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import functools
 import ipaddress
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -24,9 +27,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 import fsync
 from fsync.address import Address, parse
 from fsync.api import run
-from fsync.errors import FatalError, FsyncError, ListingError, ObjectError, OptionError
+from fsync.errors import FatalError, FsyncError, ListingError, ObjectError, OptionError, ShortRead
 from fsync.pacing import Pacing, Verdict, classify, describe, http_status, service_code
 from fsync.storage.entry import Entry
+from fsync.storage.multipart import MIB
+from fsync.storage.object_engine import ServiceError
 from fsync.storage.running import Running
 from fsync.storage.s3 import S3Storage
 from tests.safety.places import fill
@@ -175,18 +180,52 @@ def test_questions_are_asked_as_s3fs_asks_them(
         assert await storage.entry(b"missing") is None
         assert [page async for page in storage.pages()] == []
 
-    said = []
-    for engine in ("auto", "fsspec"):
-        door.asked.clear()
-        outcomes(address, engine, questions)
-        said.append(
-            [
-                (one.method, one.target, one.key, {name: one.headers[name] for name in one.headers.keys() - _VARYING})
-                for one in door.asked
-            ]
-        )
+    said = [requests(address, engine, questions, door) for engine in ("auto", "fsspec")]
     assert said[0] == said[1]
     assert len(said[0]) == 3
+
+
+@pytest.mark.parametrize("option", [*_TRANSLATED, *_FURTHER])
+def test_changes_are_made_as_s3fs_makes_them(
+    option: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    given = dict(_TRANSLATED[option][0] if option in _TRANSLATED else _FURTHER[option])
+    name = bucket(moto_s3)
+    address = parse(f"s3://{name}/some/", options=options_for(door, **given))
+    entry = Entry(b"large %+\xc3\xa9", 9 * MIB, 0)
+
+    async def changes(storage: S3Storage) -> None:
+        upload = await storage.begin(entry)
+        await upload.write(0, b"x" * 8 * MIB)
+        await upload.write(1, b"x" * MIB)
+        await upload.commit()
+        await (await storage.begin(entry)).abort()
+        other = storage.at(replace(address, root=f"{name}/other/"))
+        # moto lets nobody copy who has not signed
+        await asyncio.gather(other.server_copy(storage, entry), return_exceptions=option == "nobody")
+        await storage.delete([entry])
+        await other.remove_directory(entry.key)
+
+    said = [requests(address, engine, changes, door) for engine in ("auto", "fsspec")]
+    assert said[0] == said[1]
+    assert len(said[0]) == 1 + 4 + 2 + 1 + 1 + 1
+
+
+def requests(
+    address: Address, engine: str, work: Callable[[S3Storage], Awaitable[Any]], door: Recorder
+) -> list[tuple[str, str, str, dict[str, str]]]:
+    """Return what is asked when something is done with a bucket: method, target, who signed, and headers."""
+    door.asked.clear()
+    outcomes(address, engine, work)
+    return [
+        (
+            one.method,
+            re.sub(r"uploadId=[^&]*", "uploadId", one.target),
+            one.key,
+            {name: one.headers[name] for name in one.headers.keys() - _VARYING},
+        )
+        for one in door.asked
+    ]
 
 
 def test_s3fs_is_loaded_where_it_is_needed(
@@ -197,17 +236,19 @@ def test_s3fs_is_loaded_where_it_is_needed(
         "options, name, tree = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]\n"
         "for source, target in ((f'{tree}/few/', f's3://{name}/'), (f's3://{name}/', f'{tree}/back/')):\n"
         "    assert fsync.sync(source, target, **{('dst' if target[0] == 's' else 'src') + '_storage_options': options}"
-        ").copied == 2\n"
+        ").copied == 3\n"
         "print([module for module in ('s3fs', 'aiobotocore', 'aiohttp') if module in sys.modules])\n"
-        "fsync.sync(f'{tree}/large/', f's3://{name}/', dst_storage_options=options)\n"
+        "fsync.sync(f'{tree}/odd/', f's3://{name}//', dst_storage_options=options)\n"
         "print('s3fs' in sys.modules)\n"
     )
-    fill(tmp_path / "few", FILES)
-    fill(tmp_path / "large", {"large": b"x" * (9 << 20)})
+    large = {"large": b"x" * (9 << 20)}
+    fill(tmp_path / "few", FILES | large)
+    fill(tmp_path / "odd", {"odd": b"1"})
     name = bucket(moto_s3)
     words = [sys.executable, "-c", program, json.dumps(options_for(door)), name, str(tmp_path)]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")[:2] == ["[]", "True"]
-    assert there(moto_s3, name) == {**FILES, "large": b"x" * (9 << 20)}
+    assert there(moto_s3, name) == {**FILES, **large, "/odd": b"1"}
+    assert (tmp_path / "back/large").read_bytes() == large["large"]
 
 
 _CORES = """
@@ -346,13 +387,13 @@ def test_a_variable_that_changes_in_the_middle_of_a_run_leads_nowhere_else(
         server.client().put_object(Bucket=name, Key="doc", Body=b"content")
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_s3.endpoint)
 
-    async def remove(storage: S3Storage) -> list[Exception | None]:
-        entry = await storage.entry(b"doc")
-        assert entry is not None
+    async def mark(storage: S3Storage) -> list[BaseException | None]:
+        assert await storage.entry(b"doc") is not None
         monkeypatch.setenv("AWS_ENDPOINT_URL", seaweed.endpoint)
-        return [*await storage.delete([entry]), *await storage.delete([entry])]
+        return await asyncio.gather(*map(storage.put_directory, (b"a/", b"b/")), return_exceptions=True)
 
-    errors = outcomes(parse(f"s3://{name}/", options={"key": KEY, "secret": SECRET}), "auto", remove)
+    # markers are for s3fs, which is opened after the change
+    errors = outcomes(parse(f"s3://{name}/", options={"key": KEY, "secret": SECRET}), "auto", mark)
     assert [type(error) for error in errors] == [FatalError] * 2
     assert there(moto_s3, name) == there(seaweed, name) == {"doc": b"content"}
 
@@ -369,6 +410,48 @@ def test_what_is_none_in_client_kwargs_hides_no_option(
     for engine in ("auto", "fsspec"):
         assert fsync.sync(source, f"s3://{name}/{engine}/", dst_storage_options=options, engine=engine).copied == 2
     assert {one.key.partition("/")[0] for one in door.asked} == {KEY}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "says"),
+    [
+        ("another range", ShortRead, "does not send the range"),
+        ("the whole object", ShortRead, "does not send the range"),
+        ("of a longer object", ShortRead, "more than the 10 bytes of the listing"),
+        ("an end before the end", ConnectionError, "connection was lost"),
+        ("an error", ServiceError, "SlowDown"),
+    ],
+)
+def test_a_range_that_is_not_what_was_asked_for_is_an_error(
+    wrong: str, error: type[Exception], says: str, door: Recorder, moto_s3: S3Server, bucket: Callable[..., str]
+) -> None:
+    name = bucket(moto_s3)
+    moto_s3.client().put_object(Bucket=name, Key="large", Body=b"0123456789")
+    etag = moto_s3.client().head_object(Bucket=name, Key="large")["ETag"].strip('"')
+    entry = Entry(b"large", 10, 0, etag)
+
+    async def read(storage: S3Storage) -> None:
+        pieces = storage.flow(entry, 2, 5)
+        assert pieces is not None
+        assert b"".join(pieces) == b"23456"
+        if wrong == "another range":
+            door.header = ("Content-Range", "bytes 3-7/10")
+        elif wrong == "of a longer object":
+            door.header = ("Content-Range", "bytes 2-6/11")
+        elif wrong == "an end before the end":
+            door.cut = lambda _: True
+        elif wrong == "an error":
+            door.answer = lambda _: (503, b"<Error><Code>SlowDown</Code><Message>later</Message></Error>")
+        else:
+            door.answer = lambda _: (200, b"0123456789")
+        pieces = storage.flow(entry, 2, 5)
+        assert pieces is not None
+        with pytest.raises(error, match=says) as raised:
+            next(pieces)
+        assert classify(raised.value) in (Verdict.RETRY, Verdict.SLOW_DOWN)
+
+    outcomes(parse(f"s3://{name}/", options=options_for(door)), "auto", read)
+    assert {one.by for one in door.bodies() if one.method == "GET"} == {"botocore"}
 
 
 @pytest.mark.parametrize("engine", ["auto", "fsspec"])

@@ -1,9 +1,13 @@
-"""Multipart uploads: the size of their parts, and the ETag they end up with."""
+"""Multipart uploads: their parts, what becomes of one that nobody wants, and the ETag they end up with."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsync.storage.multipart import MD5, MIB, NO_MD5, PartsHash, is_md5, part_size
+from fsync.storage import multipart
+from fsync.storage.multipart import MD5, MIB, NO_MD5, MultipartUpload, PartsHash, is_md5, part_size
+from fsync.storage.running import Running
 from tests.servers.s3 import S3Server
 
 _MOST = 10_000
@@ -91,3 +97,66 @@ def test_the_hash_is_what_servers_give(s3_server: S3Server, bucket: Callable[[S3
     head = client.head_object(Bucket=name, Key="k")
     assert head["ContentLength"] == length
     assert head["ETag"].strip('"') == hasher.hexdigest()
+
+
+class Sender:
+    """Sends a part from a thread, as botocore does: slowly, or not at all once it has begun."""
+
+    def __init__(self, *, hangs: bool = False) -> None:
+        self.hangs, self.sent = hangs, 0
+        self.begun, self.ended, self.go_on = threading.Event(), threading.Event(), threading.Event()
+
+    async def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        assert method == "upload_part"
+        return await asyncio.to_thread(self._send, arguments["Body"])
+
+    def _send(self, body: Any) -> dict[str, Any]:
+        try:
+            while piece := body.read(1):
+                self.sent += len(piece)
+                self.begun.set()
+                time.sleep(0.01)
+                if self.hangs:
+                    self.go_on.wait(30)
+            return {"ETag": '"etag"'}
+        finally:
+            self.ended.set()
+
+
+async def cancelled(sender: Sender, data: bytes) -> None:
+    """Cancel the writing of a part when some of it has been sent."""
+    running = Running(threads=1)
+    try:
+        upload = MultipartUpload(running, sender.call, "k", "id", 8 * MIB, sums=lambda: False)
+        writing = asyncio.ensure_future(upload.write(0, data))
+        await asyncio.to_thread(sender.begun.wait, 30)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+    finally:
+        running.shutdown()
+
+
+def test_a_part_that_nobody_wants_is_broken_off_before_its_upload_is_aborted() -> None:
+    sender, data = Sender(), bytes(8 * MIB)
+
+    async def check() -> None:
+        await cancelled(sender, data)
+        # whoever aborts now, does it after the last byte
+        assert sender.ended.is_set()
+
+    asyncio.run(check())
+    assert 0 < sender.sent < len(data)
+
+
+def test_a_part_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart, "_PATIENCE", 0.05)
+    sender = Sender(hangs=True)
+
+    async def check() -> None:
+        await cancelled(sender, bytes(MIB))
+        assert not sender.ended.is_set()
+        sender.go_on.set()
+
+    asyncio.run(check())
+    assert sender.ended.is_set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
@@ -13,8 +13,8 @@ from fsync.storage.base import Storage
 from fsync.storage.entry import Entry
 from fsync.storage.running import Running
 from fsync.storage.upload import Upload
+from fsync.transfer.large import _pour
 from fsync.transfer.parts import Part
-from fsync.transfer.relay import _pour
 
 ENTRY = Entry(b"k", 20)
 
@@ -26,21 +26,18 @@ class Stream(Storage):
         super().__init__(parse("memory://x/"), Running())
         self._pieces = pieces
 
-    def flow(self, entry: Entry, offset: int, length: int) -> Iterator[memoryview]:
-        return map(memoryview, self._pieces)
+    def flow(self, entry: Entry, offset: int, length: int) -> Generator[memoryview]:
+        yield from map(memoryview, self._pieces)
 
 
 class Kept(Upload):
     """Keeps what is written."""
 
-    part_size = 10
-
     def __init__(self) -> None:
         self.data = bytearray(20)
 
-    def write_now(self, number: int, data: bytes | bytearray | memoryview, offset: int) -> None:
-        start = number * self.part_size + offset
-        self.data[start : start + len(data)] = data
+    def write_now(self, data: bytes | bytearray | memoryview, offset: int) -> None:
+        self.data[offset : offset + len(data)] = data
 
 
 def pour(upload: Upload, *pieces: bytes, stop: bool = False) -> None:
