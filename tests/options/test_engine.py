@@ -369,10 +369,14 @@ def test_a_filesystem_that_was_handed_in_has_its_bodies_carried_by_obstore(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     options = options_for(door)
     del options["key"], options["secret"]
+    large = b"0123456789abcdef" * (600 << 10)
+    moto_s3.client().put_object(Bucket=name, Key="large/object", Body=large)
     for given in (options, options_for(door, key="GIVENKEY")):
         door.asked.clear()
         own = s3fs.S3FileSystem(**given, skip_instance_cache=True)
         assert fsync.sync(source, (own, f"{name}/{len(given)}/")).copied == len(FILES)
+        assert fsync.sync((own, f"{name}/large/"), f"{tmp_path}/{len(given)}/").copied == 1
+        assert (tmp_path / f"{len(given)}/object").read_bytes() == large
         assert {(one.by, one.key.partition("/")[0]) for one in door.bodies()} == {
             ("obstore", given.get("key", "ENVKEYEXAMPLE"))
         }
