@@ -148,5 +148,5 @@ def test_where_there_is_no_such_way_there_is_the_other(
     monkeypatch.undo()
     assert (result.copied, result.failed) == (8, 0)
     assert contents(tmp_path / "back") == files
-    # it is tried once
-    assert calls == [] if reason == "another system" else calls == [name]
+    # it is tried once a batch, of which the first is short
+    assert calls in ([[]] if reason == "another system" else [[name], [name] * 2])
