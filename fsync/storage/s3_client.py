@@ -1,7 +1,7 @@
 """botocore's own client for a bucket, made from the options of s3fs as s3fs makes it, and asked on threads.
 
-It comes without the second HTTP stack that s3fs loads, which takes as long as a small sync, and its threads send and
-receive large bodies with less work than coroutines do.
+It comes without the second HTTP stack that s3fs loads, which takes as long as a small sync, and reads large bodies with
+less work than obstore.
 """
 
 from __future__ import annotations
