@@ -50,11 +50,12 @@ _PASSING_CODES = {
     "OperationAborted",
     "XAmzContentSHA256Mismatch",
 }
-#: connection faults of HTTP packages that do not derive from OSError, by class name
+#: faults of connections, and of bytes on their way, that HTTP packages tell by no OSError, by class name
 _PASSING_NAMES = {
     "HTTPClientError", "EndpointConnectionError", "ConnectionClosedError", "IncompleteRead", "ClientPayloadError",
     "ServerDisconnectedError", "ClientConnectionError", "ResponseParserError", "TransportError", "FSTimeoutError",
     "RequestError", "ServiceRequestError", "ServiceResponseError", "ConnectTimeoutError", "ReadTimeoutError",
+    "FlexibleChecksumError",
 }  # fmt: skip
 
 

@@ -6,9 +6,9 @@ import errno
 import os
 import threading
 
-#: bytes that one call writes: for more the kernel takes larger pages, which it has to make room for where memory is full
-#: of cached files (512 KiB a call took twice the time then), and 2 MiB a virtual machine may have to ask its host for (six
-#: times; seen with Linux 6.18 on ext4)
+#: bytes that one call writes: for more the kernel takes larger pages, for which it has to make room where memory is
+#: full of cached files (512 KiB a call took twice the time then), and for 2 MiB a virtual machine may have to ask its
+#: host (six times; seen with Linux 6.18 on ext4)
 _PIECE = 128 << 10
 
 

@@ -270,7 +270,7 @@ class LocalStorage(Storage):
         await self.running.on_disk(os.makedirs, self._base, exist_ok=True)
 
     async def put(self, entry: Entry, data: bytes) -> str:
-        """Write a small file whole under a partial name, then give it its own; the length is what verifies it."""
+        """Write a small file whole before it has its name; the length is what verifies it."""
         return await self.running.in_pool(self.write_now, entry, data)
 
     def write_now(self, entry: Entry, data: bytes) -> str:

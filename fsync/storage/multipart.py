@@ -19,8 +19,8 @@ from fsync.storage.upload import Upload
 
 MIB = 1 << 20
 _MOST_PARTS = 10_000
-#: bytes that are handed to a socket at once
-_PIECE = 256 << 10
+#: bytes that are handed to a socket at once: urllib3 gives each time no more than what connecting may take
+_PIECE = 64 << 10
 #: seconds that a part which nobody wants any more may take to end
 _PATIENCE = 5.0
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import re
 from collections.abc import Callable
 
 #: 0 where the system has no files without names
 _FLAG = getattr(os, "O_TMPFILE", 0)
-#: what kernels and file systems say that have none
-_NONE_HERE = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOSYS}
+_UMASK = re.compile(rb"^Umask:\s+([0-7]+)$", re.MULTILINE)
 
 
 class Nameless:
@@ -20,7 +19,8 @@ class Nameless:
     """
 
     def __init__(self, *, usable: bool = True) -> None:
-        self._usable = usable and bool(_FLAG)
+        self._forbidden = _umask() if usable and _FLAG else None
+        self._usable = self._forbidden is not None
         self._free = True
 
     def begin_anew(self) -> None:
@@ -36,12 +36,15 @@ class Nameless:
             return False
         try:
             file = os.open(b".", os.O_WRONLY | os.O_CLOEXEC | _FLAG, mask, dir_fd=above)
-        except OSError as error:
-            if error.errno not in _NONE_HERE:
-                raise
+        except OSError:
+            # the kernel or the file system has none; whatever else it is, is met again on the other way
             self._usable = False
             return False
         try:
+            if os.fstat(file).st_mode & (self._forbidden or 0):
+                # kernels before 6.0 forget the umask where a file system has no access lists
+                self._usable = False
+                return False
             fill(file)
             return self._named(file, name, above)
         finally:
@@ -58,3 +61,13 @@ class Nameless:
             self._usable = False
             return False
         return True
+
+
+def _umask() -> int | None:
+    """Return this process's umask, None where it cannot be read without setting it."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            found = _UMASK.search(file.read())
+    except OSError:
+        return None
+    return int(found[1], 8) if found else None

@@ -7,6 +7,7 @@ less work than obstore.
 from __future__ import annotations
 
 import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -15,6 +16,7 @@ from typing import Any
 
 from fsync.address import Address
 from fsync.errors import OptionError, ShortRead
+from fsync.pacing import describe
 from fsync.storage.object_engine import ServiceError
 from fsync.storage.running import Running
 from fsync.storage.s3_session import open_session
@@ -179,8 +181,9 @@ class S3Client(Opened):
         if self.verify is None:
             self.verify = self._session.get_config_variable("ca_bundle")
         self._always = {**self.added, **({"RequestPayer": "requester"} if self.requester_pays else {})}
-        #: as many requests at once as connections that are kept
-        self._room = asyncio.Semaphore(self.client.meta.config.max_pool_connections or 1)
+        #: as many requests at once, and as many ranges, as connections that are kept
+        most = self.client.meta.config.max_pool_connections or 1
+        self._room, self._reading = asyncio.Semaphore(most), threading.BoundedSemaphore(most)
 
     def _keys(self) -> tuple[str, str, str | None]:
         key, secret, token = self._own
@@ -208,23 +211,19 @@ class S3Client(Opened):
         from urllib3.exceptions import HTTPError
 
         pin = {"IfMatch": f'"{etag}"'} if etag else {}
-        wanted = f"bytes {span[0]}-{span[1] - 1}/"
         asked = {"Bucket": bucket, "Key": key, "Range": f"bytes={span[0]}-{span[1] - 1}", **pin}
-        answer = self._call("get_object", asked)
-        with closing(answer["Body"]) as body:
-            sent, total = answer.get("ContentRange", ""), answer.get("ContentRange", "").rpartition("/")[2]
-            if total.isdecimal() and int(total) > size:
-                raise ShortRead(f"the server sends more than the {size} bytes of the listing")
-            if not sent.startswith(wanted):
-                raise ShortRead("the server does not send the range that it was asked for")
-            try:
-                while piece := body.read(FLOW // 2):
-                    yield memoryview(piece)
-            except (HTTPError, IncompleteReadError) as error:
-                raise ConnectionError("the connection was lost before the end") from error
+        with self._reading:
+            answer = self._call("get_object", asked)
+            with closing(answer["Body"]) as body:
+                _check_range(answer, size, span)
+                try:
+                    while piece := body.read(FLOW // 2):
+                        yield memoryview(piece)
+                except (HTTPError, IncompleteReadError) as error:
+                    raise ConnectionError("the connection was lost before the end") from error
 
     def _call(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import ClientError, ProxyConnectionError, SSLError
 
         try:
             answer: dict[str, Any] = getattr(self.client, method)(**{**self._added(method), **arguments})
@@ -234,6 +233,11 @@ class S3Client(Opened):
             status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             told = answer.get("Error", {})
             raise ServiceError(status, told.get("Code", ""), told.get("Message", "")) from error
+        except (SSLError, ProxyConnectionError) as error:
+            # what ends a connection while it is opened or written to; a certificate does not become right
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise
+            raise ConnectionError(describe(error)) from error
 
     def _added(self, method: str) -> dict[str, Any]:
         """Return what is added to every request that takes it."""
@@ -246,6 +250,17 @@ class S3Client(Opened):
     def close(self) -> None:
         """Close the connections that nobody is waiting at."""
         self.client.close()
+
+
+def _check_range(answer: Mapping[str, Any], size: int, span: tuple[int, int]) -> None:
+    """Raise ShortRead unless the answer to a GET is a range of an object of at most ``size`` bytes."""
+    sent = answer.get("ContentRange", "")
+    total = sent.rpartition("/")[2]
+    if total.isdecimal() and int(total) > size:
+        raise ShortRead(f"the server sends more than the {size} bytes of the listing")
+    whole = not sent and span == (0, size) and answer.get("ContentLength") == size
+    if not whole and not sent.startswith(f"bytes {span[0]}-{span[1] - 1}/"):
+        raise ShortRead("the server does not send the range that it was asked for")
 
 
 def reread(head: dict[str, Any]) -> dict[str, Any]:

@@ -21,15 +21,23 @@ _log = logging.getLogger("fsync")
 
 #: what an answer to a listing request says, whatever it lists
 _SAID = frozenset({"IsTruncated", "Name", "KeyCount", "MaxKeys"})
+#: of which an answer tells at least one if what was asked for has been done
+_TOLD = {
+    "create_multipart_upload": ("UploadId",),
+    "upload_part": ("ETag",),
+    "upload_part_copy": ("CopyPartResult",),
+    "complete_multipart_upload": ("ETag", "Key", "Location"),
+    "copy_object": ("CopyObjectResult",),
+}
 
 
 class S3Connection:
     """The clients of one bucket, shared by all roots in it.
 
-    Where the options are understood, small bodies go through obstore and all else through botocore's own client; what
-    neither can do, and everything where the options are not understood, is for s3fs, which is opened when the first
-    such request is made. A filesystem that was handed in is asked everything but bodies. Raises OptionError for an
-    option given by two names.
+    Where the options are understood, bodies of single requests go through obstore and all else through botocore's own
+    client; what neither can do, and everything where the options are not understood, is for s3fs, which is opened when
+    the first such request is made. A filesystem that was handed in is asked everything but bodies. Raises OptionError
+    for an option given by two names.
     """
 
     def __init__(self, address: Address, running: Running) -> None:
@@ -134,8 +142,9 @@ class S3Connection:
                 answer = reread(answer)
         else:
             answer = await (await self._filesystem())._call_s3(method, **arguments)
-        if method == "list_objects_v2" and answer.keys().isdisjoint(_SAID):
-            # botocore takes the answer of a connection that broke before the first byte for an empty listing
+        told = any(answer.get(name) for name in _TOLD.get(method, ())) or method not in _TOLD
+        if not told or (method == "list_objects_v2" and answer.keys().isdisjoint(_SAID)):
+            # botocore takes the answer of a connection that broke before the first byte for an empty one
             raise ConnectionError("the connection was lost before the answer")
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         self._skew.note(headers.get("date"), sent)
@@ -161,7 +170,7 @@ class S3Connection:
 
     @property
     def sums(self) -> bool:
-        """Tell whether the client that has made the last upload's requests adds a CRC32 of its own accord."""
+        """Tell whether the clients, which are all set alike, add a CRC32 to a part of their own accord."""
         client = self._client.client if self._client is not None else self._fs._s3
         config = client.meta.config
         return "ChecksumAlgorithm" not in self.added and config.request_checksum_calculation == "when_supported"

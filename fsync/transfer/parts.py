@@ -43,12 +43,18 @@ async def at_once(running: Running, parts: Iterator[Part], carry: Callable[[Part
                 await carry(part)
                 busy.discard(asyncio.current_task())
 
-    helpers = [asyncio.ensure_future(beside()) for _ in range(min(_PARTS, running.threads) - 1)]
-    try:
+    async def one_by_one() -> None:
         for part in parts:
             await carry(part)
+
+    own = asyncio.ensure_future(one_by_one())
+    helpers = [asyncio.ensure_future(beside()) for _ in range(min(_PARTS, running.threads) - 1)]
+    try:
+        # cancelled here, all are cancelled at once: each may take a while to break off what it is at
+        await asyncio.wait([own])
+        own.result()
         await asyncio.gather(*(helper for helper in helpers if helper in busy or helper.done()))
     finally:
-        for helper in helpers:
-            helper.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
+        for carrier in (own, *helpers):
+            carrier.cancel()
+        await asyncio.gather(own, *helpers, return_exceptions=True)

@@ -1,7 +1,8 @@
-"""A part that is written as it comes is whole, or an error."""
+"""A part that is written as it comes is whole, or an error; those that are given up are given up together."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Generator
 
@@ -14,7 +15,7 @@ from fsync.storage.entry import Entry
 from fsync.storage.running import Running
 from fsync.storage.upload import Upload
 from fsync.transfer.large import _pour
-from fsync.transfer.parts import Part
+from fsync.transfer.parts import Part, at_once, parts_of
 
 ENTRY = Entry(b"k", 20)
 
@@ -67,3 +68,41 @@ def test_a_run_that_was_stopped_writes_no_more() -> None:
     with pytest.raises(OSError, match="stopped"):
         pour(upload, b"abcdef", stop=True)
     assert not any(upload.data)
+
+
+def test_all_parts_are_broken_off_at_once() -> None:
+    """Each may take its time to end."""
+
+    async def whole() -> None:
+        running = Running(threads=4)
+        begun, ending, all_ending = 0, 0, asyncio.Event()
+        all_begun = asyncio.Event()
+
+        async def carry(part: Part) -> None:
+            nonlocal begun, ending
+            begun += 1
+            if begun == 4:
+                all_begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                ending += 1
+                if ending == 4:
+                    all_ending.set()
+                await asyncio.wait_for(all_ending.wait(), 10)
+                raise
+
+        async def carried() -> None:
+            # the object's own slot is taken, as by who copies it
+            async with running.slots:
+                await at_once(running, parts_of(40, 10), carry)
+
+        carrying = asyncio.ensure_future(carried())
+        await all_begun.wait()
+        carrying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await carrying
+        running.shutdown()
+        assert ending == 4
+
+    asyncio.run(whole())

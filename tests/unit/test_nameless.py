@@ -23,10 +23,18 @@ if sys.platform != "linux":
 
 @pytest.fixture
 def above(tmp_path: Path) -> Iterator[int]:
-    """A directory that is open, on a file system that has such files."""
+    """A directory that is open."""
     descriptor = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     yield descriptor
     os.close(descriptor)
+
+
+@pytest.fixture(autouse=True)
+def _on_a_file_system_that_has_them(tmp_path: Path) -> None:
+    try:
+        os.close(os.open(tmp_path, os.O_WRONLY | os.O_TMPFILE))
+    except OSError as error:
+        pytest.skip(f"the file system of the tests has no files without names: {error}")
 
 
 def writing(data: bytes) -> Callable[[int], None]:
@@ -70,6 +78,20 @@ def test_what_has_the_name_stays(other: str, above: int, tmp_path: Path) -> None
     files.begin_anew()
     assert files.write(b"g", above, 0o666, writing(b"g"))
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", "f", "g"]
+
+
+def test_what_is_forbidden_to_others_stays_so(above: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # as if the file system had given a bit that the umask takes away
+    monkeypatch.setattr(nameless, "_umask", lambda: 0o400)
+    files = Nameless()
+    assert not files.write(b"f", above, 0o666, writing(b"secret"))
+    assert os.listdir(tmp_path) == []
+    before = os.umask(0o031)
+    try:
+        monkeypatch.undo()
+        assert nameless._umask() == 0o031
+    finally:
+        os.umask(before)
 
 
 def test_nothing_is_left_of_a_failure(above: int, tmp_path: Path) -> None:
