@@ -18,16 +18,14 @@ from fsync.keyrange import EVERY_KEY, KeyRange
 from fsync.schema import Kind
 from fsync.storage import aside, attributes
 from fsync.storage.base import Storage
-from fsync.storage.descriptor import Descriptor
 from fsync.storage.directories import Directories
 from fsync.storage.entry import Entry, Presence
 from fsync.storage.inplace import InPlaceFile, InPlaceUpload
 from fsync.storage.lanes import Lanes
 from fsync.storage.local_copy import READ, Tree, check_unchanged, clamped
 from fsync.storage.lookup import Lookup
-from fsync.storage.nameless import Nameless
 from fsync.storage.naming import refused_as_path
-from fsync.storage.partial_file import LocalUpload, PartialFile, end_file
+from fsync.storage.partial_file import LocalUpload, PartialFile
 from fsync.storage.promises import PROMISES
 from fsync.storage.running import Running
 from fsync.storage.scanning import Scanning, page_of
@@ -64,7 +62,6 @@ class LocalStorage(Storage):
         self.partials = 0
         self._follows = True
         self._lanes: Lanes | None = None
-        self._nameless = Nameless()
         self._spare: list[Any] = []
 
     async def open(self) -> None:
@@ -270,30 +267,15 @@ class LocalStorage(Storage):
         await self.running.on_disk(os.makedirs, self._base, exist_ok=True)
 
     async def put(self, entry: Entry, data: bytes) -> str:
-        """Write a small file whole before it has its name; the length is what verifies it."""
+        """Write a small file whole under a partial name, then give it its own; the length is what verifies it."""
         return await self.running.in_pool(self.write_now, entry, data)
 
     def write_now(self, entry: Entry, data: bytes) -> str:
         """Write a small file."""
-        if not self.running.inplace and self._write_nameless(entry, data):
-            return "size"
         with self._existing(entry) or self._partial(entry.key) as file:
             file.write(data, 0)
             file.finish(entry.mtime, len(data))
         return "size"
-
-    def _write_nameless(self, entry: Entry, data: bytes) -> bool:
-        directory, name = self.place(entry.key)
-
-        def fill(file: int) -> None:
-            Descriptor(file).write(data, 0)
-            end_file(file, entry.mtime, len(data))
-
-        above = self._write_to.take(directory, create=True)
-        try:
-            return self._nameless.write(name, above, self.running.mask, fill)
-        finally:
-            self._write_to.give_back(directory)
 
     async def begin(self, entry: Entry) -> Upload:
         """Begin a large file: a partial of its full length, into which parts are written in any order."""

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from fsync.errors import FsyncError, ObjectError, SourceChanged, VerifyError
 from fsync.storage.directories import Directories
-from fsync.storage.nameless import Nameless
 from fsync.storage.partial import WRONG, create_partial, partial_name, pieces_of, rename_into_place, reopen_partial
 
 #: how a source file is opened: a pipe or device that has taken its place must not block
@@ -30,9 +29,6 @@ _STOPPED = "not copied: the run was stopped"
 
 #: key, size and modification time in nanoseconds of a listed file
 Row = tuple[bytes, int, int]
-
-#: gets the bytes written before each piece, and tells whether to stop there
-_Step = Callable[[int], bool]
 
 #: gets the key of a file of more than one piece, its size, and how many bytes of it are written
 Tell = Callable[[bytes, int, int], None]
@@ -100,8 +96,6 @@ class _Pair:
         self._run_id, self._mask, self._stopped, self._tell, self._check = run_id, mask, stopped, tell, check
         self._here: bytes | None = None
         self._from = self._to = -1
-        # a copy is read back under a name
-        self._nameless = Nameless(usable=not check)
 
     def _enter(self, directory: bytes) -> None:
         self.leave()
@@ -113,7 +107,6 @@ class _Pair:
             source.directories.give_back(source.below(directory))
             raise
         self._here = directory
-        self._nameless.begin_anew()
 
     def leave(self) -> None:
         """Give back the directories at hand."""
@@ -141,14 +134,6 @@ class _Pair:
             os.close(descriptor)
 
     def _write(self, source: int, facts: os.stat_result, name: bytes, key: bytes) -> None:
-        def fill(target: int, step: _Step = lambda _: False) -> None:
-            check_unchanged(source, facts, _copy_content(source, target, facts.st_size, step))
-            mtime = clamped(facts.st_mtime_ns)
-            os.utime(target, ns=(mtime, mtime))
-
-        if facts.st_size <= _AT_ONCE and self._nameless.write(name, self._to, self._mask, fill):
-            return
-
         def step(written: int) -> bool:
             if self._tell is not None:
                 self._tell(key, facts.st_size, written)
@@ -158,7 +143,9 @@ class _Pair:
         target = create_partial(partial, self._mask, self._to)
         try:
             try:
-                fill(target, step)
+                check_unchanged(source, facts, _copy_content(source, target, facts.st_size, step))
+                mtime = clamped(facts.st_mtime_ns)
+                os.utime(target, ns=(mtime, mtime))
             finally:
                 os.close(target)
             if self._check:
@@ -199,11 +186,15 @@ def check_same(source: int, facts: os.stat_result, partial: bytes, above: int) -
         raise VerifyError(WRONG)
 
 
+#: gets the bytes written before each piece, and tells whether to stop there
+_Step = Callable[[int], bool]
+
+
 def _copy_content(source: int, target: int, size: int, step: _Step) -> int:
     """Copy a file's bytes; return how many, fewer than ``size`` if the source shrank."""
     if size > _AT_ONCE:
         return _copy_extents(source, target, size, step)
-    data = os.pread(source, size, 0)
+    data = os.read(source, size)
     return os.write(target, data) if data else 0
 
 

@@ -53,7 +53,10 @@ class PartialFile:
 
     def end(self, mtime: int | None, size: int) -> None:
         """Check the length, set the time and close the file, which keeps its hidden name."""
-        end_file(self.file.number, mtime, size)
+        if os.fstat(self.file.number).st_size != size:
+            raise OSError(errno.EIO, "the file written has not the length that was written")
+        if mtime is not None:
+            os.utime(self.file.number, ns=(mtime, mtime))
         self._open = False
         self.file.close()
 
@@ -86,14 +89,6 @@ class PartialFile:
                 os.unlink(self._partial, dir_fd=self._above)
             finally:
                 self._directories.give_back(self._directory)
-
-
-def end_file(number: int, mtime: int | None, size: int) -> None:
-    """Check the length of a file that was written, by its descriptor, and set its time."""
-    if os.fstat(number).st_size != size:
-        raise OSError(errno.EIO, "the file written has not the length that was written")
-    if mtime is not None:
-        os.utime(number, ns=(mtime, mtime))
 
 
 class LocalUpload(Upload):
