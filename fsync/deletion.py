@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from fsync.errors import SafetyStop, printable
 from fsync.filters import Rules
 from fsync.folding import among, shared_names
+from fsync.nesting import runs
 from fsync.options import Options
 from fsync.pacing import describe
 from fsync.schema import KEYS, PAGE, PLAN, Action, Kind, Reason, having
@@ -293,7 +294,10 @@ async def keep(destination: Storage, backup: Storage | None, entry: Entry) -> Ou
 
 
 async def _remove(destination: Storage, backup: Storage | None, entries: list[Entry]) -> list[Outcome]:
-    outcomes = list(await asyncio.gather(*(keep(destination, backup, entry) for entry in entries)))
+    outcomes: list[Outcome | None] = []
+    keys = [entry.key for entry in entries]
+    for run in [slice(None)] if backup is None or backup.nests else runs(keys):
+        outcomes += await asyncio.gather(*(keep(destination, backup, entry) for entry in entries[run]))
     wanted = [position for position, outcome in enumerate(outcomes) if outcome is None]
     errors = await destination.delete([entries[position] for position in wanted])
     for position, error in zip(wanted, errors, strict=True):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fsync.errors import FatalError, TooManyFailures
+from fsync.nesting import Nesting
 from fsync.pacing import describe
 from fsync.report import Report, key_fields
 from fsync.schema import KEYS, RESULT_WORDS, Action, Kind, concatenate, having, in_words
@@ -55,6 +56,7 @@ class Executor:
             self._rows, self._apart, batches = _ROWS, False, _BATCHES
         self._room = asyncio.Semaphore(batches)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._nesting = Nesting()
         self._fatal: str | None = None
         self._failures = destination.running.failures
         self.clashes: list[tuple[pa.RecordBatch, Outcome]] = []
@@ -66,12 +68,23 @@ class Executor:
             if self._failures.reached:
                 await self.drain()
             self.check()
-            await self._room.acquire()
             rows = plan.slice(start, self._rows)
+            keys: list[bytes] = []
+            if not self._nests():
+                keys = rows.column("key").to_pylist()
+                keys = keys[: self._nesting.take(keys)]
+                if not keys:
+                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                rows = rows.slice(0, len(keys))
+            await self._room.acquire()
             start += rows.num_rows
-            task = asyncio.ensure_future(self._run(rows))
+            task = asyncio.ensure_future(self._run(rows, keys))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _nests(self) -> bool:
+        return self._destination.nests and (self._backup is None or self._backup.nests)
 
     async def drain(self) -> None:
         """Wait until everything submitted has ended; raises what :meth:`check` raises."""
@@ -102,7 +115,7 @@ class Executor:
                 f"{left} further ones that were planned were not tried, and {deleted or 'nothing'} was deleted"
             )
 
-    async def _run(self, plan: pa.RecordBatch) -> None:
+    async def _run(self, plan: pa.RecordBatch, keys: list[bytes]) -> None:
         begun = time.monotonic()
         try:
             for outcome in odd_ones(await self._copy(plan))[0].values():
@@ -112,6 +125,7 @@ class Executor:
             self._account_for_ended(plan, stopped.outcomes)
             raise
         finally:
+            self._nesting.leave(keys)
             self._room.release()
         if self._apart:
             self._rows = min(2 * plan.num_rows, _MOST) if time.monotonic() - begun < _SOON else _FEWEST

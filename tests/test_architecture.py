@@ -39,6 +39,7 @@ FLOORS = {
     "endpoints": 1,
     "filters": 1,
     "join": 1,
+    "nesting": 1,
     "pacing": 1,
     "pairing": 1,
     "readers": 1,

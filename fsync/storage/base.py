@@ -53,6 +53,11 @@ class Storage:
     #: several requests of one listing can be under way
     sharded: ClassVar[bool] = True
 
+    @property
+    def nests(self) -> bool:
+        """Whether an object and one below its key, as ``a`` and ``a/b``, can be written at the same time."""
+        return True
+
     def __init__(self, address: Address, running: Running) -> None:
         self.address = address
         self.running = running

@@ -122,6 +122,11 @@ class S3Storage(Storage):
             return seaweedfs.refused(full)
         return None
 
+    @property
+    def nests(self) -> bool:
+        """Whether an object and one below its key can be written at the same time: not where the server is unknown."""
+        return bool(self._server) and not self._server.startswith("SeaweedFS")
+
     def _key(self, key: bytes) -> str:
         return self._prefix + key.decode("utf-8", "surrogateescape")
 

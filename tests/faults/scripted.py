@@ -7,12 +7,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pyarrow as pa
 from fsspec import AbstractFileSystem
@@ -384,6 +387,36 @@ class ScriptedStorage(Storage):
 
     async def prepare_destination(self) -> None:
         """Do nothing: the store has no directories."""
+
+
+class Losing(ScriptedStorage):
+    """A store that must not be given a key and one below it at once; ``at_once`` tells of those read at once."""
+
+    at_once: ClassVar[list[tuple[bytes, bytes]]] = []
+    nests = False
+
+    def __init__(self, *args: Any, **facts: Any) -> None:
+        super().__init__(*args, **facts)
+        self._writing: list[bytes] = []
+
+    async def read(self, entry: Entry) -> bytes:
+        """Read a key, slowly."""
+        with self._noted(entry.key):
+            await asyncio.sleep(0.002)
+            return await super().read(entry)
+
+    def read_now(self, entry: Entry) -> bytes:
+        """Read a key, slowly."""
+        with self._noted(entry.key):
+            time.sleep(0.002)
+            return super().read_now(entry)
+
+    @contextmanager
+    def _noted(self, key: bytes) -> Iterator[None]:
+        self._writing.append(key)
+        self.at_once += [(other, key) for other in self._writing if key.startswith(other + b"/")]
+        yield
+        self._writing.remove(key)
 
 
 def sync_scripts(

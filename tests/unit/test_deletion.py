@@ -22,7 +22,7 @@ from fsync.storage.entry import Entry
 from fsync.storage.local import LocalStorage
 from fsync.traits import KeyOrder
 from fsync.transfer import Outcome, Status
-from tests.faults.scripted import FAULTS, Held, Script, ScriptedStorage
+from tests.faults.scripted import FAULTS, Held, Losing, Script, ScriptedStorage
 from tests.strategies import folded
 from tests.unit.pages import gathered, keys_of, page, rows_of, running
 
@@ -399,3 +399,18 @@ def test_an_entry_is_what_its_listing_said() -> None:
     from fsync.transfer.batch import entries_of
 
     assert entries_of(next(iter(extras.doomed)), "dst_") == [Entry(b"k", 7, 5, "e", "d")]
+
+
+def test_keys_below_one_another_are_not_kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Losing, "at_once", [])
+    keys = sorted(key for number in range(20) for key in (f"{number}", f"{number}/b", f"{number}/b/c"))
+    kept, extras = store(), Extras(spill_dir=None)
+    extras.add(page(*({"key": key.encode(), "size": 1, "mtime": 1} for key in keys)))
+    extras.judge(planned())
+    with running(timeout=10) as shared:
+        source = ScriptedStorage(store("z"), shared, name="s", order=KeyOrder.BYTES)
+        destination = Losing(store(*keys), shared, name="d", order=KeyOrder.BYTES)
+        backup = Losing(kept, shared, name="b", order=KeyOrder.BYTES)
+        gathered(release(source, destination, backup, Rules(), extras.doomed, set()))
+    assert sorted(kept.held) == keys
+    assert not Losing.at_once

@@ -25,7 +25,7 @@ from fsync.storage.entry import Entry
 from fsync.storage.running import Failures, Running
 from fsync.traits import KeyOrder
 from fsync.transfer import Outcome, Status
-from tests.faults.scripted import FAULTS, Held, Script, ScriptedStorage
+from tests.faults.scripted import FAULTS, Held, Losing, Script, ScriptedStorage
 from tests.unit.pages import keys_of, page, running
 
 
@@ -296,6 +296,29 @@ def test_objects_are_told_while_another_takes_long_and_those_of_a_broken_off_bat
     # the run ends here, and tells all that it has done
     assert report.counts["copied"] == len(copied.held) == 199
     assert sorted(report.result(complete=False, exit_code=130).changed_keys()) == keys[1:]
+
+
+@pytest.mark.parametrize("backup", [False, True])
+def test_keys_below_one_another_are_not_written_at_once(monkeypatch: pytest.MonkeyPatch, backup: bool) -> None:
+    keys = sorted(key for n in range(20) for key in (b"%02d" % n, b"%02d-" % n, b"%02d/b" % n, b"%02d/b/c" % n))
+    monkeypatch.setattr(Losing, "at_once", [])
+    report = Report(None, Redactor(), dry=False)
+
+    async def work(shared: Running) -> None:
+        source = Losing(store(*(key.decode() for key in keys)), shared, name="s", order=KeyOrder.BYTES)
+        plain = ScriptedStorage(store(), shared, name="d", order=KeyOrder.BYTES)
+        losing = Losing(store(), shared, name="l", order=KeyOrder.BYTES)
+        ends = (plain, losing) if backup else (losing, None)
+        executor = Executor(source, *ends, report, lambda _: None)
+        # the order of the plan is not that of the keys where some have to wait for a clock
+        await executor.submit(plan(*keys[1::2]))
+        await executor.submit(plan(*keys[::2]))
+        await executor.drain()
+
+    with running(timeout=10, threads=8) as shared:
+        run(work(shared))
+    assert report.counts["copied"] == len(keys)
+    assert not Losing.at_once
 
 
 # rows ------------------------------------------------------------------------------------------------------------
