@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from fsync.errors import SafetyStop, printable
 from fsync.filters import Rules
 from fsync.folding import among, shared_names
-from fsync.nesting import runs
+from fsync.nesting import rounds
 from fsync.options import Options
 from fsync.pacing import describe
 from fsync.schema import KEYS, PAGE, PLAN, Action, Kind, Reason, having
@@ -294,10 +294,12 @@ async def keep(destination: Storage, backup: Storage | None, entry: Entry) -> Ou
 
 
 async def _remove(destination: Storage, backup: Storage | None, entries: list[Entry]) -> list[Outcome]:
-    outcomes: list[Outcome | None] = []
-    keys = [entry.key for entry in entries]
-    for run in [slice(None)] if backup is None or backup.nests else runs(keys):
-        outcomes += await asyncio.gather(*(keep(destination, backup, entry) for entry in entries[run]))
+    outcomes: list[Outcome | None] = [None] * len(entries)
+    together = backup is None or backup.nests
+    for found in [range(len(entries))] if together else rounds([entry.key for entry in entries]):
+        kept = await asyncio.gather(*(keep(destination, backup, entries[position]) for position in found))
+        for position, outcome in zip(found, kept, strict=True):
+            outcomes[position] = outcome
     wanted = [position for position, outcome in enumerate(outcomes) if outcome is None]
     errors = await destination.delete([entries[position] for position in wanted])
     for position, error in zip(wanted, errors, strict=True):

@@ -69,22 +69,33 @@ class Executor:
                 await self.drain()
             self.check()
             rows = plan.slice(start, self._rows)
-            keys: list[bytes] = []
-            if not self._nests():
-                keys = rows.column("key").to_pylist()
-                keys = keys[: self._nesting.take(keys)]
-                if not keys:
-                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-                    continue
-                rows = rows.slice(0, len(keys))
-            await self._room.acquire()
             start += rows.num_rows
-            task = asyncio.ensure_future(self._run(rows, keys))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            if self._nests():
+                await self._start(rows, [])
+            else:
+                await self._start_apart(rows)
 
     def _nests(self) -> bool:
         return self._destination.nests and (self._backup is None or self._backup.nests)
+
+    async def _start(self, rows: pa.RecordBatch, keys: list[bytes]) -> None:
+        """Begin a batch as soon as there is room; ``keys`` are noted until it has ended."""
+        await self._room.acquire()
+        task = asyncio.ensure_future(self._run(rows, keys))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start_apart(self, rows: pa.RecordBatch) -> None:
+        """Begin a batch, but for objects above or below one that is under way, which follow when that has ended."""
+        while rows.num_rows:
+            keys = rows.column("key").to_pylist()
+            taken = self._nesting.take(keys)
+            if taken:
+                await self._start(rows.take(pa.array(taken, pa.int64())), [keys[position] for position in taken])
+                rows = rows.take(pa.array(sorted({*range(len(keys))}.difference(taken)), pa.int64()))
+            else:
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                self.check()
 
     async def drain(self) -> None:
         """Wait until everything submitted has ended; raises what :meth:`check` raises."""

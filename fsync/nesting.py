@@ -17,15 +17,16 @@ class Nesting:
         self._keys: set[bytes] = set()
         self._above: Counter[bytes] = Counter()
 
-    def take(self, keys: Sequence[bytes]) -> int:
-        """Note keys up to the first that is, is below or is above one that is noted; return how many those are."""
-        for count, key in enumerate(keys):
+    def take(self, keys: Sequence[bytes]) -> list[int]:
+        """Note each key, in turn, that neither is, nor is below or above, one that is noted; return their positions."""
+        taken = []
+        for position, key in enumerate(keys):
             above = _above(key)
-            if key in self._keys or key in self._above or not self._keys.isdisjoint(above):
-                return count
-            self._keys.add(key)
-            self._above.update(above)
-        return len(keys)
+            if key not in self._keys and key not in self._above and self._keys.isdisjoint(above):
+                self._keys.add(key)
+                self._above.update(above)
+                taken.append(position)
+        return taken
 
     def leave(self, keys: Sequence[bytes]) -> None:
         """Forget keys that were noted."""
@@ -47,10 +48,10 @@ def _above(key: bytes) -> list[bytes]:
     return result
 
 
-def runs(keys: Sequence[bytes]) -> Iterator[slice]:
-    """Yield the stretches of keys that may be written at once, one after the other."""
-    start = 0
-    while start < len(keys):
-        end = start + Nesting().take(keys[start:])
-        yield slice(start, end)
-        start = end
+def rounds(keys: Sequence[bytes]) -> Iterator[list[int]]:
+    """Yield, as positions, keys that may be written at once, round after round."""
+    left = list(range(len(keys)))
+    while left:
+        taken = Nesting().take([keys[position] for position in left])
+        yield [left[position] for position in taken]
+        left = sorted(set(left) - {left[position] for position in taken})

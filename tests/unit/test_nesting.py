@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsync.nesting import Nesting, runs
+from fsync.nesting import Nesting, rounds
 
 _keys = st.lists(st.text(alphabet="ab-/", min_size=1, max_size=6).map(str.encode), max_size=12)
 
@@ -17,13 +17,13 @@ def related(one: bytes, other: bytes) -> bool:
 
 
 @given(_keys)
-def test_runs_are_as_long_as_they_may_be(keys: list[bytes]) -> None:
-    found = [keys[run] for run in runs(keys)]
-    assert [key for run in found for key in run] == keys
-    for run in found:
-        assert not any(related(*pair) for pair in combinations(run, 2))
-    for run, after in pairwise(found):
-        assert any(related(key, after[0]) for key in run)
+def test_rounds_are_as_large_as_they_may_be(keys: list[bytes]) -> None:
+    found = list(rounds(keys))
+    assert sorted(position for taken in found for position in taken) == list(range(len(keys)))
+    for taken in found:
+        assert not any(related(keys[one], keys[other]) for one, other in combinations(taken, 2))
+    for taken, after in pairwise(found):
+        assert all(any(related(keys[position], keys[other]) for other in taken) for position in after)
 
 
 @given(st.lists(_keys, max_size=6), st.data())
@@ -31,16 +31,16 @@ def test_nothing_under_way_is_below_another(batches: list[list[bytes]], data: st
     nesting, under_way = Nesting(), list[list[bytes]]()
     for batch in batches:
         while batch:
-            taken = batch[: nesting.take(batch)]
-            batch = batch[len(taken) :]
+            positions = nesting.take(batch)
+            taken = [batch[position] for position in positions]
+            batch = [key for position, key in enumerate(batch) if position not in positions]
             if taken:
                 under_way.append(taken)
-            else:
-                assert any(related(batch[0], key) for held in under_way for key in held)
             everything = [key for held in under_way for key in held]
             assert not any(related(*pair) for pair in combinations(everything, 2))
+            assert all(any(related(key, other) for other in everything) for key in batch)
             if not taken or data.draw(st.booleans()):
                 nesting.leave(under_way.pop(data.draw(st.integers(0, len(under_way) - 1))))
     for held in under_way:
         nesting.leave(held)
-    assert nesting.take([b"a"]) == 1
+    assert nesting.take([b"a", b"a/b", b"c", b"a"]) == [0, 2]
