@@ -258,14 +258,16 @@ async def opened(
         error.args = (redact(error), *error.args[1:])
         raise
     finally:
-        if report.file is not None:
-            # also of a run that failed: its rows are what was done
-            report.file.close()
-        if ends is not None and ends.named is not None:
-            ends.named.close()
-        for storage in storages:
-            await storage.close()
-        running.shutdown()
+        try:
+            if report.file is not None:
+                # also of a run that failed: its rows are what was done
+                report.file.close()
+        finally:
+            if ends is not None and ends.named is not None:
+                ends.named.close()
+            for storage in storages:
+                await storage.close()
+            running.shutdown()
 
 
 @asynccontextmanager

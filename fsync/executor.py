@@ -58,6 +58,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._nesting = Nesting()
         self._fatal: str | None = None
+        self._broken: BaseException | None = None
         self._failures = destination.running.failures
         self.clashes: list[tuple[pa.RecordBatch, Outcome]] = []
 
@@ -83,7 +84,12 @@ class Executor:
         await self._room.acquire()
         task = asyncio.ensure_future(self._run(rows, keys))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        self._broken = self._broken or error
 
     async def _start_apart(self, rows: pa.RecordBatch) -> None:
         """Begin a batch, but for objects above or below one that is under way, which follow when that has ended."""
@@ -113,9 +119,12 @@ class Executor:
         await self._destination.running.on_disk(lambda: None)
 
     def check(self) -> None:
-        """Raise FatalError or TooManyFailures if nothing new may be started."""
+        """Raise FatalError or TooManyFailures if nothing new may be started, or what nobody has foreseen."""
         for task in [task for task in self._tasks if task.done()]:
             task.result()
+        if self._broken is not None:
+            # its rows have no outcome: without an end of the run they would be taken for copied
+            raise self._broken
         if self._fatal is not None:
             raise FatalError(self._fatal)
         self._failures.count = max(self._failures.count, self._report.counts["failed"])

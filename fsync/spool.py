@@ -11,6 +11,8 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from fsync.errors import FatalError
+from fsync.pacing import describe
 from fsync.schema import concatenate
 
 
@@ -32,19 +34,25 @@ class Spool:
         self._finalizer: weakref.finalize[..., Spool] | None = None
 
     def append(self, batch: pa.RecordBatch) -> None:
-        """Add a batch; batches without rows are dropped."""
+        """Add a batch; batches without rows are dropped. Raises FatalError if the directory cannot be written."""
         if not batch.num_rows:
             return
         self.rows += batch.num_rows
-        if self._writer is not None:
-            self._writer.write_batch(batch)
-            return
-        self._held.append(batch)
-        self._bytes += batch.nbytes
-        if self._bytes > self._memory:
-            self._move_out()
-        elif len(self._held) > 256:
-            self._held = [concatenate(self._held, self.schema)]
+        try:
+            if self._writer is not None:
+                self._writer.write_batch(batch)
+                return
+            self._held.append(batch)
+            self._bytes += batch.nbytes
+            if self._bytes > self._memory:
+                self._move_out()
+            elif len(self._held) > 256:
+                self._held = [concatenate(self._held, self.schema)]
+        except OSError as error:
+            place = f"--spill-dir {self._directory}" if self._directory else "the directory for temporary files"
+            raise FatalError(
+                f"stopped: {place} cannot be written: {describe(error)}; name a directory with more room by --spill-dir"
+            ) from error
 
     def _move_out(self) -> None:
         # closed by close(), at the latest when the spool is collected

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fsync.errors import OptionError
+from fsync.errors import FatalError, OptionError
+from fsync.pacing import describe
 from fsync.report import key_fields
 from fsync.schema import concatenate
 
@@ -19,6 +22,8 @@ class TableFile:
 
     Parquet keeps the columns as they are. JSON Lines and CSV have times as ISO 8601 text in UTC, and ``key`` as text,
     with ``key_base64`` besides (JSON Lines) or ``\\xNN`` escapes (CSV) where its bytes are not UTF-8.
+
+    A file that cannot be written any more is a FatalError, and keeps what it has under ``PATH.partial``.
     """
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
@@ -32,6 +37,7 @@ class TableFile:
         except OSError as error:
             raise OptionError(f"--report {path}: cannot be written: {error.strerror}") from None
         self._writer: Any = None
+        self._broken = False
         if self._ending == ".parquet":
             import pyarrow.parquet
 
@@ -43,19 +49,35 @@ class TableFile:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add a batch."""
-        if self._ending == ".parquet":
-            self._writer.write_batch(batch)
-        elif self._ending == ".csv":
-            self._writer.write_batch(_as_text(batch))
-        else:
-            self._file.writelines(_lines(batch))
+        with self._writing():
+            if self._ending == ".parquet":
+                self._writer.write_batch(batch)
+            elif self._ending == ".csv":
+                self._writer.write_batch(_as_text(batch))
+            else:
+                self._file.writelines(_lines(batch))
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
-        if self._writer is not None:
-            self._writer.close()
-        self._file.close()
-        os.replace(self._partial, self._path)
+        """Finish the file and give it its name, unless it could not be written."""
+        if self._broken:
+            with suppress(OSError):
+                self._file.close()
+            return
+        with self._writing():
+            if self._writer is not None:
+                self._writer.close()
+            self._file.close()
+            os.replace(self._partial, self._path)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._broken = True
+            raise FatalError(
+                f"stopped: --report {self._path} cannot be written: {describe(error)}; give it a place with more room"
+            ) from error
 
 
 def _as_text(batch: pa.RecordBatch) -> pa.RecordBatch:

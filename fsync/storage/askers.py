@@ -29,7 +29,14 @@ class Askers:
         self._jobs.put((loop, answer, function, args))
         if not self._idle.acquire(blocking=False) and self._begun < self._most:
             self._begun += 1
-            threading.Thread(target=self._work, name=f"fsync-ask-{self._begun}", daemon=True).start()
+            try:
+                threading.Thread(target=self._work, name=f"fsync-ask-{self._begun}", daemon=True).start()
+            except RuntimeError:
+                # the system has no more threads: those that there are answer, and without any nobody would
+                self._begun -= 1
+                if not self._begun:
+                    answer.cancel()
+                    raise
         return await answer
 
     def _work(self) -> None:

@@ -65,9 +65,18 @@ class Crew:
             while self._waiting:
                 async with self._slots:
                     await asyncio.get_running_loop().run_in_executor(self._threads, self._tour)
+        except Exception as error:
+            # the system has no more threads: those that there are do the jobs, and without any nobody would
+            if len(self._working) == 1:
+                self._give_up(error)
         finally:
             # in the step that found nothing waiting: whoever adds something after it hires anew
             self._working.discard(asyncio.current_task())
+
+    def _give_up(self, error: Exception) -> None:
+        while self._waiting:
+            batch, position = self._waiting.popleft()
+            batch.end(position, error)
 
     def _tour(self) -> None:
         for _ in range(_TOUR):
@@ -102,11 +111,20 @@ class _Batch(Generic[X, T]):
 
     def do(self, position: int) -> None:
         """Do one job, on a thread."""
+        result: Any = None
         if not self.dropped:
             try:
-                self.results[position] = self._function(self._items[position])
+                result = self._function(self._items[position])
             except Exception as error:
-                self.results[position] = error
+                result = error
+            except BaseException as error:
+                # a compiled package that panics says so by none of Python's own errors
+                result = RuntimeError(f"{type(error).__name__}: {error}")
+        self.end(position, result)
+
+    def end(self, position: int, result: Any) -> None:
+        """Take the result of one job, on any thread."""
+        self.results[position] = result
         with self._lock:
             self._left -= 1
             last = not self._left

@@ -31,8 +31,12 @@ def _receive() -> Any:
 
 
 def _answer(value: Any) -> None:
-    pickle.dump(value, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-    sys.stdout.buffer.flush()
+    try:
+        pickle.dump(value, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # nobody is there any more, and the interpreter's own last flush would say so on the terminal
+        os._exit(0)
 
 
 def copy() -> None:
@@ -72,7 +76,5 @@ def scan() -> None:
         while (page := rest.more()) is not None:
             _answer(page.packed())
         _answer(rest)
-    except BrokenPipeError:
-        os._exit(0)
     except FsyncError as error:
         _answer(error)

@@ -79,12 +79,15 @@ async def carry(
                 proofs[position] = result
                 if not inside:
                     running.wrote(entries[position].key, entries[position].size or 0)
-            elif isinstance(result, NotQuick):
-                failed[position] = None
 
     try:
-        note(await running.crew.map(one, positions, together=inside or mean <= _SMALL))
+        results = await running.crew.map(one, positions, together=inside or mean <= _SMALL)
     except Unfinished as stopped:
         note(stopped.results)
         raise
+    note(results)
+    for position, result in zip(positions, results, strict=True):
+        if position not in proofs:
+            # also of a job that was never begun: what is in neither would be taken for copied
+            failed[position] = result if isinstance(result, Exception) and not isinstance(result, NotQuick) else None
     return failed

@@ -6,6 +6,9 @@ import base64
 import csv
 import json
 import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +259,24 @@ def test_a_plan_as_a_reader_writes_its_report_too(tmp_path: Path) -> None:
         return
     assert rows.num_rows == 1
     assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["a"]
+
+
+@_ENDING
+@pytest.mark.parametrize("count", [1000, 20])
+def test_a_full_disk_ends_the_run_and_nothing_is_deleted(tmp_path: Path, ending: str, count: int) -> None:
+    """As full as a limit on the size of files makes it; few rows are not written before the file is closed."""
+    fill(tmp_path / "source", {f"f{number:04}": b"x" for number in range(count)})
+    target = fill(tmp_path / "target", {"extra": b"e"})
+    room = 10_000 if count > 20 else 900
+    done = subprocess.run(
+        [sys.executable, "-m", "fsync", "sync", "--delete-dst", "--report", f"report{ending}", "source/", "target/"],
+        check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("fsync: ")]
+    told = f"stopped: --report report{ending} cannot be written: File too large; give it a place with more room"
+    assert errors == [f"fsync: ERROR: {told}"]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / f"report{ending}").exists()
+    assert (target / "extra").exists() or count == 20

@@ -97,3 +97,36 @@ def test_a_process_does_not_wait_for_a_question_that_hangs() -> None:
         "asyncio.run(whole())\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_questions_are_answered_although_the_system_has_no_more_threads(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    asked: list[int] = []
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if len(begun) == threads:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread.name)
+        start(thread)
+
+    async def whole() -> None:
+        askers = Askers(3)
+        answers = await asyncio.gather(
+            *(askers.ask(asked.append, number) for number in range(20)), return_exceptions=True
+        )
+        if threads:
+            assert answers == [None] * 20
+        else:
+            assert {str(error) for error in answers} == {"can't start new thread"}
+            # nobody waits for the answers any more
+            monkeypatch.undo()
+            await askers.ask(asked.append, 20)
+        askers.shutdown()
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    asyncio.run(asyncio.wait_for(whole(), 20))
+    assert sorted(asked) == (list(range(20)) if threads else [20])

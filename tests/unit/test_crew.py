@@ -170,3 +170,45 @@ def test_jobs_that_belong_together_share_a_core_and_others_do_not() -> None:
     assert set(apart) == {frozenset(allowed)}
     assert all(len(cores) == 1 for cores in again[1:])
     assert os.sched_getaffinity(0) == allowed
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_jobs_end_although_the_system_has_no_more_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if len(begun) == threads:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+
+    async def work(crew: Crew, _: asyncio.Semaphore) -> list[Any]:
+        return [*await crew.map(str, range(200)), *await crew.map(str, range(200, 250))]
+
+    results = crewed(work)
+    assert len(results) == 250
+    if threads:
+        assert results == [str(number) for number in range(250)]
+    else:
+        assert {str(error) for error in results} == {"can't start new thread"}
+
+
+class Panic(BaseException):
+    """What a compiled package raises that has found a fault of its own."""
+
+
+def test_a_job_that_panics_has_its_result_too() -> None:
+    def job(number: int) -> int:
+        if number == 5:
+            raise Panic("called unwrap on nothing")
+        return number
+
+    async def work(crew: Crew, _: asyncio.Semaphore) -> list[Any]:
+        return await crew.map(job, range(40))
+
+    results = crewed(work)
+    assert str(results.pop(5)) == "Panic: called unwrap on nothing"
+    assert results == [number for number in range(40) if number != 5]

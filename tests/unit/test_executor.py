@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from typing import Any
 
@@ -319,6 +320,43 @@ def test_keys_below_one_another_are_not_written_at_once(monkeypatch: pytest.Monk
         run(work(shared))
     assert report.counts["copied"] == len(keys)
     assert not Losing.at_once
+
+
+@pytest.mark.parametrize("then", ["submit", "drain"])
+def test_what_nobody_has_foreseen_ends_the_run_although_nobody_waits_then(then: str) -> None:
+    report = Report(None, Redactor(), dry=False)
+    report.rows = Spool(RESULT_WORDS)
+
+    def full(rows: pa.RecordBatch) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def work(shared: Running) -> None:
+        source = ScriptedStorage(store("a", "b"), shared, name="s", order=KeyOrder.BYTES)
+        destination = ScriptedStorage(store(), shared, name="d", order=KeyOrder.BYTES)
+        executor = Executor(source, destination, None, report, lambda _: None, copied=full)
+        await executor.submit(plan(b"a"))
+        # the next page of the listing takes its time
+        await asyncio.sleep(0.1)
+        await (executor.submit(plan(b"b")) if then == "submit" else executor.drain())
+
+    with running(timeout=10, threads=4) as shared, pytest.raises(OSError, match="No space left"):
+        run(work(shared))
+
+
+def test_what_no_thread_could_be_had_for_is_not_taken_for_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if thread.name.startswith("fsync-crew"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    keys = [b"%04d" % number for number in range(100)]
+    attempt = Run(store(*(key.decode() for key in keys)), store(), pacing=Pacing(retries=0)).submit(plan(*keys))
+    counts = attempt.report.counts
+    assert counts["copied"] == len(attempt.destination.held)
+    assert counts["copied"] + counts["failed"] == len(keys)
 
 
 # rows ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsync.errors import FatalError
 from fsync.spool import Spool
 
 _SCHEMA = pa.schema([("n", pa.int64())])
@@ -117,8 +119,20 @@ def test_closing_twice_is_harmless(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_missing_is_an_error(tmp_path: Path) -> None:
     spool = Spool(_SCHEMA, directory=str(tmp_path / "missing"), memory=0)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FatalError, match=f"--spill-dir {tmp_path}/missing cannot be written: No such file"):
         spool.append(batch(1))
+
+
+def test_a_disk_that_is_full_ends_the_run(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    spool = Spool(_SCHEMA, directory=str(tmp_path), memory=0)
+    spool.append(batch(1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(FatalError, match=f"stopped: --spill-dir {tmp_path} cannot be written: File too large"):
+            spool.append(batch(*range(100_000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_two_iterations_at_once() -> None:
