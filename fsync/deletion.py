@@ -210,7 +210,7 @@ async def release(
             yield batch.filter(present), [answer for answer in answers if answer is not None]
     if refused:
         return
-    directories = Spool(PLAN)
+    directories = Spool(PLAN, directory=doomed.directory)
     for batch in _batches(doomed, gone):
         is_directory = having(batch.column("dst_kind"), Kind.DIRECTORY)
         directories.append(batch.filter(is_directory))

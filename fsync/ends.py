@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -258,10 +259,13 @@ async def opened(
         error.args = (redact(error), *error.args[1:])
         raise
     finally:
+        ended_by = sys.exc_info()[1]
         try:
-            if report.file is not None:
-                # also of a run that failed: its rows are what was done
-                report.file.close()
+            # also of a run that failed: its rows are what was done
+            report.close()
+        except FsyncError:
+            if ended_by is None:
+                raise
         finally:
             if ends is not None and ends.named is not None:
                 ends.named.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,6 +60,7 @@ class Executor:
         self._nesting = Nesting()
         self._fatal: str | None = None
         self._broken: BaseException | None = None
+        self._cancelled = False
         self._failures = destination.running.failures
         self.clashes: list[tuple[pa.RecordBatch, Outcome]] = []
 
@@ -88,8 +90,11 @@ class Executor:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        self._broken = self._broken or error
+        if not task.cancelled():
+            error = task.exception()
+            self._broken = self._broken or error
+        elif not self._cancelled:
+            self._broken = self._broken or FatalError("stopped: copies were broken off, and nobody had asked for that")
 
     async def _start_apart(self, rows: pa.RecordBatch) -> None:
         """Begin a batch, but for objects above or below one that is under way, which follow when that has ended."""
@@ -105,23 +110,26 @@ class Executor:
 
     async def drain(self) -> None:
         """Wait until everything submitted has ended; raises what :meth:`check` raises."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
+        while self._tasks and self._broken is None:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
         self.check()
 
     async def cancel(self) -> None:
         """End what is under way: partials and unfinished uploads are removed."""
+        self._cancelled = True
         self._destination.running.stop.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # a cancelled task leaves its thread behind: that one ends the file at hand, in directories that are open still
-        await self._destination.running.on_disk(lambda: None)
+        with suppress(RuntimeError):
+            # without a thread of its own the disk has nothing to end
+            await self._destination.running.on_disk(lambda: None)
 
     def check(self) -> None:
         """Raise FatalError or TooManyFailures if nothing new may be started, or what nobody has foreseen."""
         for task in [task for task in self._tasks if task.done()]:
-            task.result()
+            self._ended(task)
         if self._broken is not None:
             # its rows have no outcome: without an end of the run they would be taken for copied
             raise self._broken

@@ -22,7 +22,7 @@ import pyarrow as pa
 from fsync.errors import OptionError, printable
 from fsync.schema import PAGE, Kind, page_from_columns
 from fsync.sorting import sorted_pages
-from fsync.spool import Spool
+from fsync.spool import Spool, close_unkept, spilling
 from fsync.values import TABLE_ENDINGS
 
 _BLOCK = 1 << 20
@@ -203,7 +203,9 @@ class RowLog:
     """Pages written once and read by number as often as needed, in a file below ``directory``."""
 
     def __init__(self, directory: str | None) -> None:
-        self._file = tempfile.TemporaryFile(dir=directory, prefix="fsync-")  # noqa: SIM115  closed by close()
+        self._directory = directory
+        with spilling(directory):
+            self._file = tempfile.TemporaryFile(dir=directory, prefix="fsync-")  # noqa: SIM115  closed by close()
         self._ends = [0]
 
     def __len__(self) -> int:
@@ -215,8 +217,9 @@ class RowLog:
         with pa.ipc.new_stream(sink, PAGE) as writer:
             writer.write_batch(page)
         written = sink.getvalue()
-        self._file.write(written)
-        self._file.flush()
+        with spilling(self._directory):
+            self._file.write(written)
+            self._file.flush()
         self._ends.append(self._ends[-1] + written.size)
 
     def __getitem__(self, number: int) -> pa.RecordBatch:
@@ -225,4 +228,4 @@ class RowLog:
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        close_unkept(self._file)

@@ -39,10 +39,10 @@ class Nesting:
 
 
 def _above(key: bytes) -> list[bytes]:
-    """Return the keys that a key is below: ``a`` and ``a/b`` for ``a/b/c``."""
+    """Return the keys that a key is below: ``a`` and ``a/b`` for ``a/b/c``; the empty one, a prefix, for ``/x``."""
     result = []
     end = key.rfind(b"/")
-    while end > 0:
+    while end >= 0:
         result.append(key[:end])
         end = key.rfind(b"/", 0, end)
     return result

@@ -49,6 +49,7 @@ async def sync(ends: Ends) -> SyncResult:
         if not report.counts["failed"]:
             await ends.destination.sweep()
         ends.tell_counts()
+        report.close()
     except BaseException as error:
         await executor.cancel()
         if isinstance(error, FsyncError):

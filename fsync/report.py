@@ -193,6 +193,11 @@ class Report:
         if self.file is not None:
             self.file.write(rows)
 
+    def close(self) -> None:
+        """Finish the file of single results, if there is one; again, it does nothing."""
+        if self.file is not None:
+            self.file.close()
+
     @property
     def seconds(self) -> float:
         """Return the seconds since the run began."""

@@ -6,6 +6,7 @@ import io
 import os
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import IO, Any
 
@@ -14,6 +15,24 @@ import pyarrow as pa
 from fsync.errors import FatalError
 from fsync.pacing import describe
 from fsync.schema import concatenate
+
+
+@contextmanager
+def spilling(directory: str | None) -> Iterator[None]:
+    """Raise FatalError where what is set aside below a directory (None: the system's) cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        place = f"--spill-dir {directory}" if directory else "the directory for temporary files"
+        raise FatalError(
+            f"stopped: {place} cannot be written: {describe(error)}; name a directory with more room by --spill-dir"
+        ) from error
+
+
+def close_unkept(file: IO[bytes]) -> None:
+    """Close a file whose content nobody wants any more, also if its last bytes cannot be written."""
+    with suppress(OSError):
+        file.close()
 
 
 class Spool:
@@ -26,7 +45,7 @@ class Spool:
     def __init__(self, schema: pa.Schema, *, directory: str | None = None, memory: int = 8 << 20) -> None:
         self.schema = schema
         self.rows = 0
-        self._directory, self._memory = directory, memory
+        self.directory, self._memory = directory, memory
         self._held: list[pa.RecordBatch] = []
         self._bytes = 0
         self._file: IO[bytes] | None = None
@@ -38,7 +57,7 @@ class Spool:
         if not batch.num_rows:
             return
         self.rows += batch.num_rows
-        try:
+        with spilling(self.directory):
             if self._writer is not None:
                 self._writer.write_batch(batch)
                 return
@@ -48,19 +67,14 @@ class Spool:
                 self._move_out()
             elif len(self._held) > 256:
                 self._held = [concatenate(self._held, self.schema)]
-        except OSError as error:
-            place = f"--spill-dir {self._directory}" if self._directory else "the directory for temporary files"
-            raise FatalError(
-                f"stopped: {place} cannot be written: {describe(error)}; name a directory with more room by --spill-dir"
-            ) from error
 
     def _move_out(self) -> None:
         # closed by close(), at the latest when the spool is collected
         # it brings compression along, and most runs put nothing aside
         import tempfile
 
-        file = tempfile.TemporaryFile(dir=self._directory, prefix="fsync-")  # noqa: SIM115
-        self._finalizer = weakref.finalize(self, file.close)
+        file = tempfile.TemporaryFile(dir=self.directory, prefix="fsync-")  # noqa: SIM115
+        self._finalizer = weakref.finalize(self, close_unkept, file)
         self._file, self._writer = file, pa.ipc.new_stream(file, self.schema)
         for batch in self._held:
             self._writer.write_batch(batch)
@@ -71,7 +85,8 @@ class Spool:
         if self._file is None:
             yield from list(self._held)
             return
-        self._file.flush()
+        with spilling(self.directory):
+            self._file.flush()
         yield from pa.ipc.open_stream(io.BufferedReader(_View(self._file.fileno()), 1 << 20))
 
     def grouped(self, rows: int) -> Iterator[pa.RecordBatch]:

@@ -23,7 +23,7 @@ class TableFile:
     Parquet keeps the columns as they are. JSON Lines and CSV have times as ISO 8601 text in UTC, and ``key`` as text,
     with ``key_base64`` besides (JSON Lines) or ``\\xNN`` escapes (CSV) where its bytes are not UTF-8.
 
-    A file that cannot be written any more is a FatalError, and keeps what it has under ``PATH.partial``.
+    A file that cannot be written any more is a FatalError; what it has stays under ``PATH.partial``.
     """
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
@@ -58,8 +58,8 @@ class TableFile:
                 self._file.writelines(_lines(batch))
 
     def close(self) -> None:
-        """Finish the file and give it its name, unless it could not be written."""
-        if self._broken:
+        """Finish the file and give it its name, unless it could not be written; again, it does nothing."""
+        if self._broken or self._file.closed:
             with suppress(OSError):
                 self._file.close()
             return

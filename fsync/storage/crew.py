@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from fsync.storage.affinity import Core
@@ -18,6 +19,8 @@ T = TypeVar("T")
 _TOUR = 32
 #: seconds that a cancelled caller waits for the jobs under way
 _PATIENCE = 5.0
+#: seconds until a pool that got no further thread is handed the next tour
+_PAUSE = 0.01
 
 
 class Unfinished(asyncio.CancelledError):
@@ -37,6 +40,8 @@ class Crew:
         self._waiting: deque[tuple[_Batch[Any, Any], int]] = deque()
         self._working: set[asyncio.Task[None] | None] = set()
         self._core = Core()
+        #: a thread has begun, and will be there until the end
+        self._toured = self._closed = False
 
     async def map(
         self, function: Callable[[X], T], items: Sequence[X], *, together: bool = False
@@ -64,21 +69,29 @@ class Crew:
         try:
             while self._waiting:
                 async with self._slots:
-                    await asyncio.get_running_loop().run_in_executor(self._threads, self._tour)
-        except Exception as error:
-            # the system has no more threads: those that there are do the jobs, and without any nobody would
-            if len(self._working) == 1:
-                self._give_up(error)
+                    try:
+                        await asyncio.get_running_loop().run_in_executor(self._threads, self._tour)
+                    except RuntimeError as error:
+                        # the system has no more threads
+                        if self._toured and not self._closed:
+                            # those that there are do what was handed to the pool all the same
+                            await asyncio.sleep(_PAUSE)
+                        elif len(self._working) > 1:
+                            return
+                        else:
+                            self._give_up(error)
         finally:
             # in the step that found nothing waiting: whoever adds something after it hires anew
             self._working.discard(asyncio.current_task())
 
     def _give_up(self, error: Exception) -> None:
-        while self._waiting:
-            batch, position = self._waiting.popleft()
-            batch.end(position, error)
+        with suppress(IndexError):
+            while True:
+                batch, position = self._waiting.popleft()
+                batch.end(position, error)
 
     def _tour(self) -> None:
+        self._toured = True
         for _ in range(_TOUR):
             try:
                 batch, position = self._waiting.popleft()
@@ -93,6 +106,7 @@ class Crew:
 
     def shutdown(self) -> None:
         """Let go of the threads without waiting for jobs that hang."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -124,8 +124,8 @@ class S3Storage(Storage):
 
     @property
     def nests(self) -> bool:
-        """Whether an object and one below its key can be written at the same time: not where the server is unknown."""
-        return bool(self._server) and not self._server.startswith("SeaweedFS")
+        """Whether an object and one below its key can be written at the same time; a proxy may hide who else it is."""
+        return self._server == "AmazonS3"
 
     def _key(self, key: bytes) -> str:
         return self._prefix + key.decode("utf-8", "surrogateescape")

@@ -31,9 +31,13 @@ def _receive() -> Any:
 
 
 def _answer(value: Any) -> None:
+    pickle.dump(value, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+    sys.stdout.buffer.flush()
+
+
+def _answer_or_end(value: Any) -> None:
     try:
-        pickle.dump(value, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
-        sys.stdout.buffer.flush()
+        _answer(value)
     except BrokenPipeError:
         # nobody is there any more, and the interpreter's own last flush would say so on the terminal
         os._exit(0)
@@ -62,7 +66,7 @@ def copy() -> None:
             rows = _receive()
         except EOFError:
             return
-        _answer(copy_files(source, destination, run_id, mask, rows, stopped, tell, check))
+        _answer_or_end(copy_files(source, destination, run_id, mask, rows, stopped, tell, check))
 
 
 def scan() -> None:
@@ -74,7 +78,7 @@ def scan() -> None:
         return
     try:
         while (page := rest.more()) is not None:
-            _answer(page.packed())
-        _answer(rest)
+            _answer_or_end(page.packed())
+        _answer_or_end(rest)
     except FsyncError as error:
-        _answer(error)
+        _answer_or_end(error)

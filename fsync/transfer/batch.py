@@ -130,6 +130,12 @@ async def _apart(source: Storage, destination: Storage, plan: pa.RecordBatch) ->
         await asyncio.wait(tasks)
         ended = odd | {at: Outcome(entries[at].key, Status.DONE, entries[at].size or 0, proofs[at]) for at in proofs}
         raise BatchStopped([ended[position] for position in sorted(ended)]) from None
+    except BaseException:
+        # nothing of a batch goes on once it has ended
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
     usual = next(iter(proofs.values()), "")
     for position, proof in proofs.items():
         if proof != usual:

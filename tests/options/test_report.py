@@ -280,3 +280,6 @@ def test_a_full_disk_ends_the_run_and_nothing_is_deleted(tmp_path: Path, ending:
     assert "Traceback" not in done.stderr
     assert not (tmp_path / f"report{ending}").exists()
     assert (target / "extra").exists() or count == 20
+    # what was done is told all the same
+    assert "Stopped before the end" in done.stderr
+    assert (["copied", "20"] in [line.split() for line in done.stderr.splitlines()]) == (count == 20)

@@ -343,6 +343,34 @@ def test_what_nobody_has_foreseen_ends_the_run_although_nobody_waits_then(then: 
         run(work(shared))
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_cancellation_that_nobody_asked_for_ends_the_run_as_an_error(late: bool, brisk: bool) -> None:
+    report = Report(None, Redactor(), dry=False)
+    copied = store()
+
+    class Leaking(ScriptedStorage):
+        brisk = False
+
+        async def read(self, entry: Entry) -> bytes:
+            if entry.key == b"a":
+                raise asyncio.CancelledError
+            return await super().read(entry)
+
+    async def work(shared: Running) -> None:
+        source = Leaking(store("a", "b"), shared, name="s", order=KeyOrder.BYTES)
+        executor = Executor(
+            source, ScriptedStorage(copied, shared, name="d", order=KeyOrder.BYTES), None, report, lambda _: None
+        )
+        await executor.submit(plan(b"a", b"b"))
+        await asyncio.sleep(0.1 if late else 0)
+        await executor.drain()
+
+    with running(timeout=10, threads=4) as shared, pytest.raises(FatalError, match="nobody had asked"):
+        run(work(shared))
+    # what had ended is told
+    assert report.counts["copied"] == len(copied.held)
+
+
 def test_what_no_thread_could_be_had_for_is_not_taken_for_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     start = threading.Thread.start
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fsync import sorting
 from fsync.api import run
-from fsync.errors import ListingError
+from fsync.errors import FatalError, ListingError
 from fsync.sorting import sorted_pages
 from fsync.storage.walk import PAGE_ROWS
 from tests.unit.pages import gathered, keys_of, page, rows_of, stream
@@ -112,5 +112,5 @@ def test_nothing_sorts_to_nothing() -> None:
 
 
 def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FatalError, match=r"--spill-dir .* cannot be written: No such file"):
         gathered(sorted_pages(stream([page(b"a")]), memory=0, directory=os.fspath(tmp_path / "missing")))
